@@ -1,0 +1,2 @@
+//! The llmcl binary.
+fn main() {}

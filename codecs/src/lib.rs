@@ -1,0 +1,1 @@
+//! Lossless codecs for language-model weights, and the file formats that hold them.

@@ -1,0 +1,1 @@
+//! Experiment file to plan, plan to schedule, schedule to records.

@@ -1,0 +1,1 @@
+//! The stage kinds: where the engine's contract meets the codecs.
