@@ -1,1 +1,5 @@
 //! The contract between the engine and the stage kinds.
+
+pub mod expr;
+pub mod table;
+pub mod value;
