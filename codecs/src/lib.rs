@@ -1,1 +1,31 @@
 //! Lossless codecs for language-model weights, and the file formats that hold them.
+//!
+//! The library knows nothing of experiments, paths or caches. Its inputs are byte slices (a caller will usually map
+//! files into memory), and everything streams: no allocation grows with a tensor or a file.
+//!
+//! * [`formats`] finds the tensors of a file: name, [`Dtype`], shape and place.
+//! * [`role`] says what a tensor does in a transformer.
+//! * [`cast`] rounds floats to narrower ones.
+//! * [`entropy`] measures what can be gained.
+//! * [`method`] is what a lossless method is, and finds one by name; [`methods`] holds them.
+//!
+//! Encoded bytes and every figure are the same at any thread count and in debug and release builds: decoders use
+//! integers only, transcendental functions come from the `libm` crate, and sums have a fixed order.
+
+pub mod accounting;
+pub mod bytes;
+pub mod cast;
+pub mod entropy;
+pub mod error;
+pub mod formats;
+pub mod method;
+pub mod methods;
+pub mod role;
+pub mod tensor;
+pub mod unit;
+pub mod zstd_frame;
+
+pub use accounting::Accounting;
+pub use error::{DecodeError, EncodeError, MethodError};
+pub use method::{Method, MethodFamily, MethodParameter, ParameterKind, ParameterValue, resolve};
+pub use tensor::{Dtype, TensorView};
