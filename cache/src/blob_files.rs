@@ -1,0 +1,254 @@
+//! The files of blobs: where they are, whether they are what they are named, and what happens if not.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use blake3::Hash;
+
+use crate::blob::Blob;
+use crate::crash::crash_point;
+use crate::disk::{self, FileState};
+use crate::error::{BlobError, Context, StoreError};
+use crate::map::map_blob;
+use crate::notice::{Notice, Notices};
+
+/// How many blobs can be verified at once; a power of two up to 256.
+const STRIPES: usize = 64;
+const READ_BYTES: usize = 1 << 20;
+
+pub(crate) struct BlobFiles {
+    /// `blobs/`
+    folder: PathBuf,
+    /// `quarantine/`
+    quarantine: PathBuf,
+    /// The files whose content has been verified by this process, by digest. A stripe is locked while one of its
+    /// blobs is verified, so that several threads do not read the same large file at once.
+    verified: [Mutex<HashMap<Hash, FileState>>; STRIPES],
+}
+
+/// What is wrong with a file that is not the blob it is named after.
+enum Flaw {
+    Missing,
+    /// Something else, or unreadable; the state is that of the file looked at, so that a healed one is not taken
+    /// for it.
+    Damaged(FileState),
+    /// The file could not be read for a reason that says nothing about it.
+    Other(StoreError),
+}
+
+/// What became of a damaged file.
+enum SetAside {
+    /// It is in quarantine.
+    Moved(PathBuf),
+    /// It cannot be moved; the store may be read-only.
+    Stuck,
+    /// It was no longer there.
+    Replaced,
+}
+
+impl BlobFiles {
+    pub(crate) fn new(root: &Path) -> BlobFiles {
+        BlobFiles {
+            folder: root.join("blobs"),
+            quarantine: root.join("quarantine"),
+            verified: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+
+    /// Makes the folders of all blobs, and makes them durable in `blobs/`. That folder must exist.
+    pub(crate) fn make_folders(&self) -> Result<(), StoreError> {
+        for first_byte in 0..=255_u8 {
+            disk::make_folder(&self.folder.join(format!("{first_byte:02x}")))?;
+        }
+        disk::sync_folder(&self.folder)
+    }
+
+    /// The path of a blob's file, and that of its folder.
+    pub(crate) fn path(&self, digest: &Hash) -> (PathBuf, PathBuf) {
+        let name = digest.to_hex();
+        let folder = self.folder.join(&name[..2]);
+        (folder.join(name.as_str()), folder)
+    }
+
+    /// Whether there is a file for the blob with the right length. Does not look into it.
+    pub(crate) fn has(&self, digest: &Hash, bytes: u64) -> bool {
+        fs::symlink_metadata(self.path(digest).0)
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == bytes)
+    }
+
+    /// The verified content of a blob's file. A file that is something else is set aside.
+    pub(crate) fn open(
+        &self,
+        digest: &Hash,
+        bytes: u64,
+        notices: &Notices,
+    ) -> Result<Blob, BlobError> {
+        let (path, _) = self.path(digest);
+        let (file, actual) = loop {
+            match self.verified_file(&path, digest) {
+                Ok(verified) => break verified,
+                Err(Flaw::Missing) => return Err(BlobError::Missing { digest: *digest }),
+                Err(Flaw::Other(error)) => return Err(error.into()),
+                Err(Flaw::Damaged(state)) => {
+                    match self.set_aside(&path, digest, &state, notices) {
+                        SetAside::Moved(moved_to) => {
+                            return Err(BlobError::Damaged {
+                                digest: *digest,
+                                moved_to: Some(moved_to),
+                            });
+                        }
+                        SetAside::Stuck => {
+                            return Err(BlobError::Damaged {
+                                digest: *digest,
+                                moved_to: None,
+                            });
+                        }
+                        // It is gone, or an intact one is there now.
+                        SetAside::Replaced => {}
+                    }
+                }
+            }
+        };
+        if actual != bytes {
+            return Err(BlobError::Length {
+                digest: *digest,
+                expected: bytes,
+                actual,
+            });
+        }
+        let length = usize::try_from(bytes)
+            .map_err(|_| io::Error::from(ErrorKind::FileTooLarge))
+            .context("map", &path)?;
+        let map = map_blob(&file, length).context("map", &path)?;
+        Ok(Blob::of_file(map, &path))
+    }
+
+    /// Makes room for a blob's file: true if an intact one is there already; anything else is set aside.
+    pub(crate) fn is_intact_or_cleared(
+        &self,
+        digest: &Hash,
+        notices: &Notices,
+    ) -> Result<bool, StoreError> {
+        let (path, _) = self.path(digest);
+        match self.verified_file(&path, digest) {
+            Ok(_) => Ok(true),
+            Err(Flaw::Missing) => Ok(false),
+            Err(Flaw::Other(error)) => Err(error),
+            Err(Flaw::Damaged(state)) => {
+                self.set_aside(&path, digest, &state, notices);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Opens a blob's file if its content is what it is named after, and gives its length in bytes.
+    fn verified_file(&self, path: &Path, digest: &Hash) -> Result<(File, u64), Flaw> {
+        let stripe = usize::from(digest.as_bytes()[0]) % STRIPES;
+        let mut verified = self.verified[stripe]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let named = fs::symlink_metadata(path).map_err(|error| flaw_of(error, path, None))?;
+        let named_state = FileState::of(&named);
+        // Opening a pipe, say, would wait for ever.
+        if !named.is_file() {
+            return Err(Flaw::Damaged(named_state));
+        }
+        let flaw = |error| flaw_of(error, path, Some(named_state));
+        let file = File::open(path).map_err(flaw)?;
+        let metadata = file.metadata().map_err(flaw)?;
+        let state = FileState::of(&metadata);
+        if verified.get(digest) != Some(&state) {
+            if digest_of(&file).map_err(flaw)? != *digest {
+                return Err(Flaw::Damaged(state));
+            }
+            verified.insert(*digest, state);
+        }
+        Ok((file, metadata.len()))
+    }
+
+    /// Moves a damaged file into quarantine.
+    fn set_aside(
+        &self,
+        path: &Path,
+        digest: &Hash,
+        damaged: &FileState,
+        notices: &Notices,
+    ) -> SetAside {
+        let name = format!("{}.{}", digest.to_hex(), disk::random_name());
+        let quarantined = self.quarantine.join(name);
+        let moved = self.move_damaged(path, &quarantined, damaged);
+        if !matches!(moved, Ok(false)) {
+            notices.add(Notice::DamagedBlob {
+                digest: *digest,
+                path: match moved {
+                    Ok(_) => quarantined.clone(),
+                    Err(_) => path.to_owned(),
+                },
+            });
+        }
+        match moved {
+            Ok(true) => SetAside::Moved(quarantined),
+            Ok(false) => SetAside::Replaced,
+            Err(_) => SetAside::Stuck,
+        }
+    }
+
+    /// Moves a damaged file; false if it is no longer there, for instance because someone has healed it.
+    fn move_damaged(&self, path: &Path, to: &Path, damaged: &FileState) -> io::Result<bool> {
+        let is_damaged_one = |path: &Path| match fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(FileState::of(&metadata).same_file(damaged)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        };
+        if !is_damaged_one(path)? {
+            return Ok(false);
+        }
+        match fs::create_dir(&self.quarantine) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        match fs::rename(path, to) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            result => result?,
+        }
+        crash_point("blob-set-aside");
+        // Between looking and moving, someone may have put an intact one there. All intact ones are equal.
+        if !is_damaged_one(to)? {
+            fs::rename(to, path)?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+/// What a failure to read says about the file. `state` is that of the file, where there is one.
+fn flaw_of(error: io::Error, path: &Path, state: Option<FileState>) -> Flaw {
+    let about_the_file =
+        error.kind() == ErrorKind::PermissionDenied || error.raw_os_error() == Some(nix::libc::EIO);
+    match state {
+        Some(state) if about_the_file => Flaw::Damaged(state),
+        _ if error.kind() == ErrorKind::NotFound => Flaw::Missing,
+        _ => Flaw::Other(StoreError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source: error.into(),
+        }),
+    }
+}
+
+/// Digest of a file's content. It is read, not mapped, so that a failing disk is an error and not a signal.
+fn digest_of(mut file: &File) -> io::Result<Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize()),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+    }
+}

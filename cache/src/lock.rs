@@ -1,0 +1,173 @@
+//! Locks of keys: of several processes and threads one works on a key.
+//!
+//! All are byte ranges of one file, `locks`, at an offset that the key determines. An open file description lock
+//! belongs to the opening of the file, so each guard opens it anew and threads exclude one another just as
+//! processes do; the system releases it when the owner dies, however it dies.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use blake3::Hash;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::disk;
+use crate::error::{Context, StoreError};
+use crate::frame::u64_at;
+use crate::store::Store;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Holds the lock of a key until it is dropped.
+#[must_use = "the lock is released when this is dropped"]
+pub struct KeyLock {
+    file: File,
+    offset: i64,
+}
+
+impl Drop for KeyLock {
+    fn drop(&mut self) {
+        // Closing the file would do, unless a child process is just being started and has it open too.
+        let range = byte_range(libc::F_UNLCK, self.offset);
+        let _ = fcntl(&self.file, FcntlArg::F_OFD_SETLK(&range));
+    }
+}
+
+impl Store {
+    /// Waits for the lock of `key` and takes it.
+    ///
+    /// If someone else has it, `on_wait` is called once; from then on `cancelled` is asked about every 50
+    /// milliseconds, and once it says true the result is `None`. A thread that asks for a lock which it holds
+    /// already waits for itself.
+    pub fn lock(
+        &self,
+        key: &Hash,
+        cancelled: &dyn Fn() -> bool,
+        on_wait: &mut dyn FnMut(),
+    ) -> Result<Option<KeyLock>, StoreError> {
+        self.session()?;
+        let path = self.root().join("locks");
+        let offset = offset_of(key);
+        let mut pause = None;
+        loop {
+            match try_lock(&path, offset).context("lock a key in", &path)? {
+                Some(file) => return Ok(Some(KeyLock { file, offset })),
+                None if pause.is_none() => on_wait(),
+                None => {}
+            }
+            if cancelled() {
+                return Ok(None);
+            }
+            let now = pause.unwrap_or(FIRST_PAUSE);
+            std::thread::sleep(now);
+            pause = Some(LONGEST_PAUSE.min(now * 2));
+        }
+    }
+}
+
+/// The byte that stands for a key. That two keys share one has a chance of 2^-62; they would then wait for each
+/// other.
+fn offset_of(key: &Hash) -> i64 {
+    (u64_at(key.as_bytes(), 0) >> 2) as i64
+}
+
+fn byte_range(kind: libc::c_int, offset: i64) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: offset,
+        l_len: 1,
+        // Must be zero: the lock belongs to the open file, not to a process.
+        l_pid: 0,
+    }
+}
+
+/// Locks one byte; `None` if someone else has it.
+fn try_lock(path: &Path, offset: i64) -> io::Result<Option<File>> {
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        let range = byte_range(libc::F_WRLCK, offset);
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&range)) {
+            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(None),
+            Err(error) => return Err(error.into()),
+            Ok(_) if disk::still_named(&file, path)? => return Ok(Some(file)),
+            // Someone removed the file; those who come now make and lock another.
+            Ok(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn take(store: &Store, key: &[u8]) -> Option<KeyLock> {
+        store
+            .lock(&blake3::hash(key), &|| true, &mut || {})
+            .unwrap()
+    }
+
+    #[test]
+    fn a_lock_excludes_its_own_key_only_and_ends_with_its_guard() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let guard = take(&store, b"a").unwrap();
+        assert!(take(&store, b"a").is_none());
+        assert!(take(&store, b"b").is_some());
+        drop(guard);
+        assert!(take(&store, b"a").is_some());
+    }
+
+    #[test]
+    fn waiting_is_told_once_and_can_be_cancelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let _guard = take(&store, b"a").unwrap();
+        let asked = Cell::new(0);
+        let mut told = 0;
+        let cancelled = || {
+            asked.set(asked.get() + 1);
+            asked.get() == 4
+        };
+        let lock = store.lock(&blake3::hash(b"a"), &cancelled, &mut || told += 1);
+        assert!(lock.unwrap().is_none());
+        assert_eq!((asked.get(), told), (4, 1));
+    }
+
+    #[test]
+    fn threads_exclude_one_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let inside = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        let guard = store.lock(&blake3::hash(b"a"), &|| false, &mut || {});
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(guard.unwrap().unwrap());
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn offsets_are_never_negative() {
+        assert_eq!(offset_of(&Hash::from_bytes([0xff; 32])), (1 << 62) - 1);
+    }
+}

@@ -1,0 +1,241 @@
+//! The store: what opens it, and how its parts hang together.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use blake3::Hash;
+
+use crate::blob::Blob;
+use crate::blob_files::BlobFiles;
+use crate::disk;
+use crate::error::{BlobError, StoreError};
+use crate::group_commit::GroupCommit;
+use crate::index::{Index, records_folder};
+use crate::notice::{Notice, Notices};
+use crate::record::{self, BlobRef, InlineContent, NewRecord, Record};
+use crate::segment::{SegmentWriter, Segments};
+use crate::session::Session;
+
+/// A content-addressed store in a folder. Cheap to clone; clones and threads share one state.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+struct Shared {
+    root: PathBuf,
+    index: RwLock<Index>,
+    blobs: BlobFiles,
+    notices: Notices,
+    /// Made at the first write.
+    session: Mutex<Option<Arc<Session>>>,
+    /// Taken at the first append.
+    writer: Mutex<Option<SegmentWriter>>,
+    commits: GroupCommit,
+    /// The last stamp given out.
+    stamp: AtomicU64,
+    /// The digests of the blobs inside records whose content has been verified.
+    verified_inline: Mutex<HashSet<Hash>>,
+}
+
+impl Store {
+    /// Opens the store at `root` and reads its records.
+    ///
+    /// Nothing is written: a store that does not exist is empty, and its folders are made at the first write.
+    pub fn open(root: &Path) -> Result<Store, StoreError> {
+        let store = Store(Arc::new(Shared {
+            root: root.to_owned(),
+            index: RwLock::default(),
+            blobs: BlobFiles::new(root),
+            notices: Notices::default(),
+            session: Mutex::default(),
+            writer: Mutex::default(),
+            commits: GroupCommit::default(),
+            stamp: AtomicU64::new(0),
+            verified_inline: Mutex::default(),
+        }));
+        store.refresh()?;
+        Ok(store)
+    }
+
+    /// The store's folder, as it was given.
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    /// The newest intact record under a key, as of the last [`Store::refresh`] or [`Store::append`].
+    pub fn record(&self, key: &Hash) -> Option<Record> {
+        self.index().newest(key).cloned()
+    }
+
+    /// Whether any record has this shape.
+    pub fn has_shape(&self, shape: &Hash) -> bool {
+        self.index().has_shape(shape)
+    }
+
+    /// All intact records, also those that newer ones have replaced. The records of a segment come oldest first.
+    pub fn records(&self) -> impl Iterator<Item = Record> + use<> {
+        self.index().records().to_vec().into_iter()
+    }
+
+    /// Reads what other processes have appended.
+    pub fn refresh(&self) -> Result<(), StoreError> {
+        let mut index = self.0.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.refresh(&records_folder(self.root()), &self.0.notices)
+    }
+
+    /// Appends a record. It is durable, and found by all who read on, when this returns.
+    ///
+    /// Threads that append at the same time share a flush. An error means that the record may or may not be found
+    /// later; it never means that another one is lost.
+    pub fn append(&self, record: NewRecord<'_>) -> Result<(), StoreError> {
+        let inline: Vec<BlobRef> = record
+            .inline
+            .iter()
+            .map(|bytes| BlobRef::of(bytes))
+            .collect();
+        let inside: HashSet<&BlobRef> = inline.iter().collect();
+        for blob in record.blobs {
+            if !inside.contains(blob) && !self.has_blob(&blob.digest, blob.bytes) {
+                return Err(StoreError::MissingBlob {
+                    digest: blob.digest,
+                    bytes: blob.bytes,
+                });
+            }
+        }
+        let body = record::encode(&record, &inline, self.next_stamp())?;
+        self.0
+            .commits
+            .submit(body, |batch| self.write_records(batch))
+    }
+
+    /// The blobs of a record that the store does not hold at their length. Only looks at lengths.
+    pub fn missing(&self, record: &Record) -> Vec<BlobRef> {
+        record
+            .blobs()
+            .filter(|blob| !self.has_blob(&blob.digest, blob.bytes))
+            .collect()
+    }
+
+    /// Whether the store holds a blob of this digest and this length in bytes. Does not look into it.
+    pub fn has_blob(&self, digest: &Hash, bytes: u64) -> bool {
+        let inline_bytes = self
+            .index()
+            .inline(digest)
+            .map(|content| content.as_ref().len());
+        inline_bytes.is_some_and(|inline| inline as u64 == bytes) || self.0.blobs.has(digest, bytes)
+    }
+
+    /// The content of a blob of `bytes` bytes.
+    ///
+    /// It is verified against the digest at its first use in this process, and again if the file has changed since.
+    /// What is damaged is set aside into `quarantine/` and is missing from then on.
+    pub fn blob(&self, digest: &Hash, bytes: u64) -> Result<Blob, BlobError> {
+        match self.verified_inline(digest) {
+            Some(content) if content.as_ref().len() as u64 == bytes => Ok(Blob::inline(content)),
+            _ => self.0.blobs.open(digest, bytes, &self.0.notices),
+        }
+    }
+
+    /// What has been noticed since the last call and did not stop anything: damage that was skipped, set aside or
+    /// cut off.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.0.notices.drain()
+    }
+
+    /// The content of a blob inside a record, if there is one and it has the digest that the record says.
+    fn verified_inline(&self, digest: &Hash) -> Option<InlineContent> {
+        let content = self.index().inline(digest).cloned()?;
+        let mut verified = self
+            .0
+            .verified_inline
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !verified.contains(digest) {
+            // The record's checksum holds, so whoever wrote it was wrong about the digest.
+            if blake3::hash(content.as_ref()) != *digest {
+                let mut index = self.0.index.write().unwrap_or_else(PoisonError::into_inner);
+                index.forget_inline(digest);
+                return None;
+            }
+            verified.insert(*digest);
+        }
+        Some(content)
+    }
+
+    /// Writes and flushes records, and brings the index up to them.
+    fn write_records(&self, bodies: &[Vec<u8>]) -> Result<(), StoreError> {
+        let session = self.session()?;
+        let mut kept = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = match kept.take().filter(SegmentWriter::is_usable) {
+            Some(writer) => writer,
+            None => Segments {
+                root: self.root(),
+                index: &self.0.index,
+                notices: &self.0.notices,
+                session: &session,
+            }
+            .take()?,
+        };
+        writer.append(bodies)?;
+        writer.index(&self.0.index, &self.0.notices)?;
+        *kept = Some(writer);
+        Ok(())
+    }
+
+    /// A stamp larger than all seen: the clock's, unless that is behind.
+    fn next_stamp(&self) -> u64 {
+        let least = self.index().latest_stamp().max(disk::nanoseconds_now());
+        let next = |last: u64| least.max(last).saturating_add(1);
+        match self
+            .0
+            .stamp
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(next(last))
+            }) {
+            Ok(last) | Err(last) => next(last),
+        }
+    }
+
+    /// This process's session, for which the store's folders are made at the first call.
+    pub(crate) fn session(&self) -> Result<Arc<Session>, StoreError> {
+        let mut session = self
+            .0
+            .session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = session.as_ref() {
+            return Ok(Arc::clone(session));
+        }
+        disk::make_folders(self.root())?;
+        for name in ["blobs", "records", "tmp"] {
+            disk::make_folder(&self.root().join(name))?;
+        }
+        self.0.blobs.make_folders()?;
+        disk::sync_folder(self.root())?;
+        let begun = Arc::new(Session::begin(&self.root().join("tmp"))?);
+        *session = Some(Arc::clone(&begun));
+        Ok(begun)
+    }
+
+    pub(crate) fn blob_files(&self) -> &BlobFiles {
+        &self.0.blobs
+    }
+
+    pub(crate) fn notice_list(&self) -> &Notices {
+        &self.0.notices
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.0.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Store").field(&self.0.root).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
