@@ -1,0 +1,103 @@
+//! Intervals of a statistic by a percentile bootstrap over clusters of rows.
+//!
+//! The tensors of one model are not independent, so models are drawn, not tensors: a resample draws as many
+//! clusters as there are, with replacement, and takes all the rows of each (B. Efron and R. Tibshirani, "An
+//! introduction to the bootstrap", 1993, §8 and §13). The interval runs between two quantiles of the statistic over
+//! the resamples.
+//!
+//! Random numbers are those of SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number
+//! generators", 2014). Each statistic of each group begins anew from the seed. So an interval depends on the rows of
+//! its group, their order and the seed, and on nothing else: not on other groups, other statistics, or threads.
+
+use super::key::groups;
+use super::{Table, TableError};
+use crate::expr::float_quantile;
+use crate::value::Value;
+
+/// How to find intervals.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bootstrap {
+    /// The column whose values are the clusters.
+    pub cluster: String,
+    /// How many resamples to draw.
+    pub resamples: u32,
+    /// The seed.
+    pub seed: u64,
+    /// The share of the resamples that lie inside of the interval, such as 0.95.
+    pub level: f64,
+    /// With fewer clusters there is no interval.
+    pub min_clusters: usize,
+}
+
+impl Bootstrap {
+    pub(super) fn check(&self) -> Result<(), TableError> {
+        if self.resamples > 0 && self.level > 0.0 && self.level < 1.0 {
+            Ok(())
+        } else {
+            Err(TableError::BadBootstrap)
+        }
+    }
+}
+
+/// Finds the interval of a statistic over some rows; `statistic` is given places in `rows`.
+///
+/// There is none with too few clusters, or if the statistic has no value for a resample, such as when a filter lets
+/// none of its rows through: intervals over the other resamples would be too narrow.
+pub(super) fn interval(
+    table: &Table,
+    rows: &[usize],
+    cluster: &[usize],
+    bootstrap: &Bootstrap,
+    statistic: impl Fn(&[usize]) -> Option<f64>,
+) -> Option<(Value, Value)> {
+    // Rows are in order, so the place of each is found by bisection.
+    let clusters: Vec<Vec<usize>> = groups(table, rows.iter().copied(), cluster)
+        .into_iter()
+        .map(|cluster| {
+            cluster
+                .into_iter()
+                .filter_map(|row| rows.binary_search(&row).ok())
+                .collect()
+        })
+        .collect();
+    if clusters.is_empty() || clusters.len() < bootstrap.min_clusters {
+        return None;
+    }
+    let mut random = SplitMix64(bootstrap.seed);
+    let mut drawn = Vec::new();
+    let mut values = Vec::new();
+    for _ in 0..bootstrap.resamples {
+        drawn.clear();
+        for _ in 0..clusters.len() {
+            drawn.extend_from_slice(&clusters[random.below(clusters.len())]);
+        }
+        values.push(statistic(&drawn)?);
+    }
+    let outside = (1.0 - bootstrap.level) / 2.0;
+    let low = float_quantile(&mut values, outside).and_then(Value::float)?;
+    let high = float_quantile(&mut values, 1.0 - outside).and_then(Value::float)?;
+    Some((low, high))
+}
+
+/// The generator SplitMix64.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Draws a number below `limit`. Some come up more often than others by one in 2^64 / `limit`, which no table
+    /// is large enough to show.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the product's upper half is below `limit`"
+    )]
+    fn below(&mut self, limit: usize) -> usize {
+        ((u128::from(self.next()) * limit as u128) >> 64) as usize
+    }
+}
