@@ -371,7 +371,10 @@ mod tests {
     fn json_and_back() {
         let value = Value::Record(
             [
-                ("a".to_owned(), Value::List(vec![Value::Int(1), Value::None])),
+                (
+                    "a".to_owned(),
+                    Value::List(vec![Value::Int(1), Value::None]),
+                ),
                 ("b".to_owned(), Value::Float(0.1)),
                 ("c".to_owned(), Value::Text("x".into())),
             ]

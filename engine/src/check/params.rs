@@ -1,0 +1,629 @@
+//! Parameters: literals, values of axes, defaults; checked against what the kind takes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use llmcl_stages_api::expr;
+use llmcl_stages_api::kind::StageKind;
+use llmcl_stages_api::param::{Param, ParamType, Params, Presence};
+use llmcl_stages_api::registry::{MethodInfo, MethodProblem};
+use llmcl_stages_api::suggest::closest;
+use llmcl_stages_api::value::{Type, Value};
+
+use crate::codes::Code;
+use crate::diagnostic::Diagnostic;
+use crate::experiment::{STAGE_KEYS, wrong_type};
+use crate::model::AxisId;
+use crate::toml_tree::{Name, Node, NodeKind};
+
+use super::Checker;
+use super::stage::{Combination, share};
+
+/// The parameters of all tasks of a stage. Tasks that differ in no parameter share them.
+#[derive(Default)]
+pub(super) struct StageParams {
+    sets: Vec<ParamSet>,
+    written: Vec<Params>,
+    /// Which set each task has.
+    of_task: Vec<usize>,
+}
+
+struct ParamSet {
+    bound: Arc<Params>,
+    leaves: Arc<[&'static str]>,
+    needs_profile: bool,
+}
+
+impl StageParams {
+    /// The distinct parameters as they are written: the stage's own axes still stand in expressions by name.
+    pub(super) fn written(&self) -> &[Params] {
+        &self.written
+    }
+
+    /// The parameters of a task, with its axis values put into expressions.
+    pub(super) fn bound(&self, task: usize) -> Arc<Params> {
+        self.set(task)
+            .map(|set| set.bound.clone())
+            .unwrap_or_default()
+    }
+
+    /// The leaves of the code that a task runs.
+    pub(super) fn leaves(&self, task: usize) -> Arc<[&'static str]> {
+        self.set(task)
+            .map_or_else(|| share(Vec::new()), |set| set.leaves.clone())
+    }
+
+    /// Whether a task's method decodes only with a profile.
+    pub(super) fn needs_profile(&self, task: usize) -> bool {
+        self.set(task).is_some_and(|set| set.needs_profile)
+    }
+
+    /// Adds a parameter that the engine itself gives.
+    pub(super) fn add(&mut self, name: &str, value: &Value) {
+        for set in &mut self.sets {
+            Arc::make_mut(&mut set.bound)
+                .0
+                .insert(name.to_owned(), value.clone());
+        }
+        for params in &mut self.written {
+            params.0.insert(name.to_owned(), value.clone());
+        }
+    }
+
+    fn set(&self, task: usize) -> Option<&ParamSet> {
+        self.sets.get(*self.of_task.get(task)?)
+    }
+}
+
+/// A parameter as it is written for one stage.
+struct Given<'a> {
+    spec: &'a Param,
+    origin: Origin,
+}
+
+/// Where a parameter's value comes from.
+enum Origin {
+    /// Written out: the same for all tasks.
+    Literal(Converted),
+    /// The value of an own axis, or a field of it: for each value of the axis.
+    Axis(AxisId, Vec<Option<Converted>>),
+    /// Left out.
+    Absent,
+}
+
+/// A value that has been checked, and what it brings.
+#[derive(Clone, Default)]
+struct Converted {
+    value: Value,
+    methods: Vec<MethodInfo>,
+    /// Whether expressions stand in it.
+    expressions: bool,
+}
+
+impl Checker<'_> {
+    /// Checks the parameters of a stage and puts them together for each of its tasks.
+    pub(super) fn params(
+        &mut self,
+        declaration: usize,
+        kind: &'static dyn StageKind,
+        each: &[AxisId],
+        tasks: &[Combination],
+    ) -> StageParams {
+        let declared = self.declarations;
+        let decl = &declared.stages[declaration];
+        self.unknown_params(decl, kind);
+        let mut given = Vec::new();
+        for spec in kind.params() {
+            let node = decl.params.iter().find(|(name, _)| name.text == spec.name);
+            let origin = match node {
+                Some((_, node)) => match binding(node) {
+                    Some(path) => self.bound_param(spec, &path, each),
+                    None => self
+                        .converted(spec, node)
+                        .map(|value| Origin::Literal(value)),
+                },
+                None => {
+                    if spec.presence == Presence::Required {
+                        self.problems.push(
+                            Diagnostic::new(
+                                Code::MissingKey,
+                                format!(
+                                    "a stage of kind `{}` needs the key `{}`",
+                                    kind.name(),
+                                    spec.name
+                                ),
+                                &decl.name.place,
+                                "in this stage",
+                            )
+                            .help(format!("`{}`: {}", spec.name, spec.about)),
+                        );
+                    }
+                    Some(Origin::Absent)
+                }
+            };
+            // What could not be read has been reported and is treated as left out.
+            let origin = origin.unwrap_or(Origin::Absent);
+            given.push(Given { spec, origin });
+        }
+        self.assemble(kind, each, &given, tasks)
+    }
+
+    fn unknown_params(&mut self, decl: &crate::experiment::StageDecl, kind: &dyn StageKind) {
+        for (name, _) in &decl.params {
+            let specs = kind.params();
+            if specs.iter().any(|spec| spec.name == name.text) {
+                continue;
+            }
+            let known = specs
+                .iter()
+                .map(|spec| spec.name)
+                .chain(STAGE_KEYS.iter().copied());
+            let problem = Diagnostic::new(
+                Code::UnknownKey,
+                format!(
+                    "unknown key `{}` in a stage of kind `{}`",
+                    name.text,
+                    kind.name()
+                ),
+                &name.place,
+                "not known here",
+            );
+            let problem = match closest(&name.text, known.clone()) {
+                Some(suggestion) => problem.did_you_mean(Some(suggestion)),
+                None => problem.help(format!(
+                    "known keys: {}",
+                    known.collect::<Vec<_>>().join(", ")
+                )),
+            };
+            self.problems.push(problem);
+        }
+    }
+
+    /// A parameter that is bound to an own axis or to a field of one.
+    fn bound_param(&mut self, spec: &Param, path: &Name, each: &[AxisId]) -> Option<Origin> {
+        let (axis, field) = self.axis_field(path, each)?;
+        let nodes = self.axes.fields[axis].clone();
+        let mut values = Vec::with_capacity(nodes.len());
+        for node in &nodes {
+            let node = match &field {
+                Some(field) => node.get(field),
+                None => Some(node),
+            };
+            let Some(node) = node else {
+                values.push(None);
+                continue;
+            };
+            let before = self.problems.len();
+            let converted = self.convert(node, &spec.ty, field.is_none());
+            for problem in &mut self.problems[before..] {
+                *problem = problem
+                    .clone()
+                    .also(&path.place, format!("taken as `{}` here", spec.name));
+            }
+            values.push(converted);
+        }
+        Some(Origin::Axis(axis, values))
+    }
+
+    /// Reads `axis` or `axis.field`, where the axis is one of the stage's own.
+    pub(super) fn axis_field(
+        &mut self,
+        path: &Name,
+        each: &[AxisId],
+    ) -> Option<(AxisId, Option<String>)> {
+        let (name, field) = match path.text.split_once('.') {
+            Some((name, field)) => (name, Some(field.to_owned())),
+            None => (path.text.as_str(), None),
+        };
+        let axis_name = Name {
+            text: name.to_owned(),
+            place: path.place.clone(),
+        };
+        let axis = self.axes.find(&axis_name, &mut self.problems)?;
+        if !each.contains(&axis) {
+            self.problems.push(
+                Diagnostic::new(
+                    Code::UnknownAxis,
+                    format!("this stage is not repeated over the axis `{name}`"),
+                    &path.place,
+                    "",
+                )
+                .help(format!("add \"{name}\" to `each`")),
+            );
+            return None;
+        }
+        if let Some(field) = &field {
+            let Type::Axis(ty) = &self.axes.axes[axis].ty else {
+                self.problems.push(Diagnostic::new(
+                    Code::UnknownField,
+                    format!("the values of the axis `{name}` have no fields"),
+                    &path.place,
+                    "",
+                ));
+                return None;
+            };
+            if !ty.fields.contains_key(field) {
+                let suggestion = closest(field, ty.fields.keys().map(String::as_str));
+                let problem = Diagnostic::new(
+                    Code::UnknownField,
+                    format!("no value of the axis `{name}` has a field `{field}`"),
+                    &path.place,
+                    "",
+                )
+                .did_you_mean(suggestion);
+                self.problems.push(problem);
+                return None;
+            }
+        }
+        Some((axis, field))
+    }
+
+    fn converted(&mut self, spec: &Param, node: &Node) -> Option<Converted> {
+        self.convert(node, &spec.ty, false)
+    }
+
+    /// Checks a value against a type. `from_axis`: it is a whole axis value, which may have fields of other uses.
+    fn convert(&mut self, node: &Node, ty: &ParamType, from_axis: bool) -> Option<Converted> {
+        let plain = |value| {
+            Some(Converted {
+                value,
+                ..Converted::default()
+            })
+        };
+        match (ty, &node.kind) {
+            (ParamType::Bool, NodeKind::Bool(bool)) => plain(Value::Bool(*bool)),
+            (ParamType::Int { min, max }, NodeKind::Int(int)) => {
+                if int < min || int > max {
+                    let bounds = if *max == i64::MAX {
+                        format!("at least {min}")
+                    } else {
+                        format!("from {min} to {max}")
+                    };
+                    self.problems.push(Diagnostic::new(
+                        Code::BadValue,
+                        format!("{int} is out of range"),
+                        &node.place,
+                        format!("a whole number {bounds}"),
+                    ));
+                    return None;
+                }
+                plain(Value::Int(*int))
+            }
+            (ParamType::Float, NodeKind::Int(_) | NodeKind::Float(_)) => {
+                plain(Value::float(node.value().as_number()?)?)
+            }
+            (ParamType::Text, NodeKind::Text(text)) => plain(Value::Text(text.clone())),
+            (ParamType::Expression, NodeKind::Text(text)) => Some(Converted {
+                value: Value::Text(text.clone()),
+                expressions: true,
+                ..Converted::default()
+            }),
+            (ParamType::Choice(choices), NodeKind::Text(text)) => {
+                if choices.contains(&text.as_str()) {
+                    return plain(Value::Text(text.clone()));
+                }
+                let problem = Diagnostic::new(
+                    Code::BadValue,
+                    format!("`{text}` is not one of {}", choices.join(", ")),
+                    &node.place,
+                    "",
+                )
+                .did_you_mean(closest(text, choices.iter().copied()));
+                self.problems.push(problem);
+                None
+            }
+            (ParamType::FilePath, NodeKind::Text(text)) => {
+                let folder: &Path = self.sources.folder(node.place.file);
+                let full = folder.join(text).display().to_string();
+                plain(Value::Text(full))
+            }
+            (ParamType::List(element), NodeKind::List(list)) => {
+                let mut all = Converted::default();
+                let mut values = Vec::with_capacity(list.len());
+                for node in list {
+                    values.push(all.take(self.convert(node, element, false)?));
+                }
+                all.value = Value::List(values);
+                Some(all)
+            }
+            // One value stands for a list of one.
+            (ParamType::List(element), _) => {
+                let mut all = self.convert(node, element, false)?;
+                all.value = Value::List(vec![std::mem::take(&mut all.value)]);
+                Some(all)
+            }
+            (ParamType::Map(element), NodeKind::Table(entries)) => {
+                let mut all = Converted::default();
+                let mut values = BTreeMap::new();
+                for (name, node) in entries {
+                    let value = all.take(self.convert(node, element, false)?);
+                    values.insert(name.text.clone(), value);
+                }
+                all.value = Value::Record(values);
+                Some(all)
+            }
+            (ParamType::Record(fields), NodeKind::Table(entries)) => {
+                self.record(node, entries, fields, from_axis)
+            }
+            (ParamType::Method, NodeKind::Text(_) | NodeKind::Table(_)) => {
+                self.method(node, from_axis)
+            }
+            _ => {
+                self.problems.push(wrong_type(node, &describe(ty)));
+                None
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        node: &Node,
+        entries: &[(Name, Node)],
+        fields: &'static [Param],
+        from_axis: bool,
+    ) -> Option<Converted> {
+        let mut all = Converted::default();
+        let mut values = BTreeMap::new();
+        let mut good = true;
+        if !from_axis {
+            let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
+            crate::experiment::unknown_keys(node, "this table", &known, &mut self.problems);
+        }
+        for field in fields {
+            let entry = entries.iter().find(|(name, _)| name.text == field.name);
+            match (entry, field.presence) {
+                (Some((_, node)), _) => match self.convert(node, &field.ty, false) {
+                    Some(converted) => {
+                        values.insert(field.name.to_owned(), all.take(converted));
+                    }
+                    None => good = false,
+                },
+                (None, Presence::Default(scalar)) => {
+                    values.insert(field.name.to_owned(), scalar.into());
+                }
+                (None, Presence::Optional) => {}
+                (None, Presence::Required) => {
+                    good = false;
+                    self.problems.push(
+                        Diagnostic::new(
+                            Code::MissingKey,
+                            format!("the key `{}` is missing", field.name),
+                            &node.place,
+                            "in this table",
+                        )
+                        .help(format!("`{}`: {}", field.name, field.about)),
+                    );
+                }
+            }
+        }
+        all.value = Value::Record(values);
+        good.then_some(all)
+    }
+
+    fn method(&mut self, node: &Node, from_axis: bool) -> Option<Converted> {
+        let (name, place, fields) = match &node.kind {
+            NodeKind::Text(text) => (text.clone(), node.place.clone(), BTreeMap::new()),
+            _ => {
+                let named = node.get("use").or_else(|| node.get("name"));
+                let Some(named) = named else {
+                    self.problems.push(Diagnostic::new(
+                        Code::MissingKey,
+                        "a method lacks the key `name`",
+                        &node.place,
+                        "",
+                    ));
+                    return None;
+                };
+                let Some(name) = named.as_text() else {
+                    self.problems
+                        .push(wrong_type(named, "the name of a method"));
+                    return None;
+                };
+                let fields = node.value().as_record().cloned().unwrap_or_default();
+                (name.to_owned(), named.place.clone(), fields)
+            }
+        };
+        match self.registry.methods.resolve(&name, &fields) {
+            Ok(info) => {
+                self.unused_fields(node, &info, from_axis);
+                Some(Converted {
+                    value: info.value(),
+                    methods: vec![info],
+                    expressions: false,
+                })
+            }
+            Err(MethodProblem::Unknown) => {
+                let names = self.registry.methods.names();
+                let suggestion = closest(&name, names.iter().map(String::as_str));
+                let problem = Diagnostic::new(
+                    Code::UnknownMethod,
+                    format!("unknown method `{name}`"),
+                    &place,
+                    "no method has this name",
+                )
+                .did_you_mean(suggestion);
+                self.problems.push(problem);
+                None
+            }
+            Err(MethodProblem::Parameter { name, message }) => {
+                let place = node.get(&name).map_or(&place, |node| &node.place);
+                self.problems.push(Diagnostic::new(
+                    Code::BadValue,
+                    format!("the method's parameter `{name}`: {message}"),
+                    place,
+                    "",
+                ));
+                None
+            }
+        }
+    }
+
+    /// A method that is written out has no fields but its parameters; an axis value may have labels beside.
+    fn unused_fields(&mut self, node: &Node, info: &MethodInfo, from_axis: bool) {
+        if from_axis {
+            return;
+        }
+        let mut known: Vec<&str> = info.parameters.keys().map(String::as_str).collect();
+        known.extend(["name", "use"]);
+        crate::experiment::unknown_keys(node, "this method", &known, &mut self.problems);
+    }
+
+    fn assemble(
+        &mut self,
+        kind: &'static dyn StageKind,
+        each: &[AxisId],
+        given: &[Given<'_>],
+        tasks: &[Combination],
+    ) -> StageParams {
+        let expressions = given.iter().any(|param| param.origin.has_expressions());
+        // The positions in `each` that make a difference: tasks that agree there share their parameters.
+        let differ: Vec<usize> = (0..each.len())
+            .filter(|&at| {
+                expressions
+                    || given.iter().any(
+                        |param| matches!(&param.origin, Origin::Axis(axis, _) if *axis == each[at]),
+                    )
+            })
+            .collect();
+        let mut result = StageParams::default();
+        let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
+        for (values, _, _) in tasks {
+            let key: Vec<usize> = differ.iter().map(|&at| values[at]).collect();
+            let set = *known.entry(key).or_insert_with(|| {
+                let own = self.axis_values(each, values);
+                let (written, set) = put_together(kind, each, values, given, &own);
+                result.written.push(written);
+                result.sets.push(set);
+                result.sets.len() - 1
+            });
+            result.of_task.push(set);
+        }
+        result.written.dedup();
+        result
+    }
+}
+
+impl Origin {
+    fn has_expressions(&self) -> bool {
+        match self {
+            Self::Literal(converted) => converted.expressions,
+            Self::Axis(_, values) => values.iter().flatten().any(|value| value.expressions),
+            Self::Absent => false,
+        }
+    }
+}
+
+impl Converted {
+    /// Takes over what a part brings, and returns the part's value.
+    fn take(&mut self, part: Self) -> Value {
+        self.methods.extend(part.methods);
+        self.expressions |= part.expressions;
+        part.value
+    }
+}
+
+fn put_together(
+    kind: &'static dyn StageKind,
+    each: &[AxisId],
+    values: &[usize],
+    given: &[Given<'_>],
+    own: &BTreeMap<String, Value>,
+) -> (Params, ParamSet) {
+    let mut written = BTreeMap::new();
+    let mut bound = BTreeMap::new();
+    let mut leaves: Vec<&'static str> = kind.leaves().to_vec();
+    let mut needs_profile = false;
+    for param in given {
+        let converted = match &param.origin {
+            Origin::Literal(converted) => Some(converted),
+            Origin::Axis(axis, of_value) => each
+                .iter()
+                .position(|own| own == axis)
+                .and_then(|at| of_value.get(values[at])?.as_ref()),
+            Origin::Absent => None,
+        };
+        let name = param.spec.name.to_owned();
+        match converted {
+            Some(converted) => {
+                for method in &converted.methods {
+                    leaves.push(method.leaf);
+                    needs_profile |= method.needs_profile;
+                }
+                let value = bind(&converted.value, &param.spec.ty, own);
+                written.insert(name.clone(), converted.value.clone());
+                bound.insert(name, value);
+            }
+            None => {
+                if let Presence::Default(scalar) = param.spec.presence {
+                    written.insert(name.clone(), scalar.into());
+                    bound.insert(name, scalar.into());
+                }
+            }
+        }
+    }
+    let set = ParamSet {
+        bound: Arc::new(Params(bound)),
+        leaves: share(leaves),
+        needs_profile,
+    };
+    (Params(written), set)
+}
+
+/// Puts the values of the stage's own axes into expressions, in canonical form.
+fn bind(value: &Value, ty: &ParamType, own: &BTreeMap<String, Value>) -> Value {
+    match (ty, value) {
+        (ParamType::Expression, Value::Text(text)) => match expr::parse(text) {
+            Ok(expr) => Value::Text(expr.bind(own).to_string()),
+            Err(_) => value.clone(),
+        },
+        (ParamType::List(element), Value::List(list)) => {
+            Value::List(list.iter().map(|value| bind(value, element, own)).collect())
+        }
+        (ParamType::Map(element), Value::Record(record)) => Value::Record(
+            record
+                .iter()
+                .map(|(name, value)| (name.clone(), bind(value, element, own)))
+                .collect(),
+        ),
+        (ParamType::Record(fields), Value::Record(record)) => Value::Record(
+            record
+                .iter()
+                .map(|(name, value)| {
+                    let field = fields.iter().find(|field| field.name == name);
+                    let value =
+                        field.map_or_else(|| value.clone(), |field| bind(value, &field.ty, own));
+                    (name.clone(), value)
+                })
+                .collect(),
+        ),
+        _ => value.clone(),
+    }
+}
+
+/// `{ axis = "…" }` and nothing else.
+fn binding(node: &Node) -> Option<Name> {
+    match node.as_table()? {
+        [(key, value)] if key.text == "axis" => Some(Name {
+            text: value.as_text()?.to_owned(),
+            place: value.place.clone(),
+        }),
+        _ => None,
+    }
+}
+
+/// What a type takes, for messages.
+fn describe(ty: &ParamType) -> String {
+    match ty {
+        ParamType::Bool => "a truth value".to_owned(),
+        ParamType::Int { .. } => "a whole number".to_owned(),
+        ParamType::Float => "a number".to_owned(),
+        ParamType::Text => "a text".to_owned(),
+        ParamType::Choice(choices) => format!("one of {}", choices.join(", ")),
+        ParamType::Expression => "an expression, written as a text".to_owned(),
+        ParamType::List(element) => format!("a list, each {}", describe(element)),
+        ParamType::Record(_) | ParamType::Map(_) => "a table".to_owned(),
+        ParamType::Method => "a method: its name, or { axis = \"…\" }".to_owned(),
+        ParamType::FilePath => "the path of a file".to_owned(),
+    }
+}

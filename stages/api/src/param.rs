@@ -1,0 +1,262 @@
+//! What parameters a stage kind takes: one description for the checker, the JSON Schema and the docs.
+
+use std::collections::BTreeMap;
+
+use crate::value::Value;
+
+/// A parameter of a stage kind, or a field of a record-valued parameter.
+#[derive(Debug, Clone, Copy)]
+pub struct Param {
+    /// The key in the TOML file.
+    pub name: &'static str,
+    /// What values it takes.
+    pub ty: ParamType,
+    /// Whether it must be given, and what holds if it is not.
+    pub presence: Presence,
+    /// Whether its value is in the key. Only what cannot change the outputs may say no: where bytes come from
+    /// that are held against a digest, how often a failure is tried again.
+    pub in_key: bool,
+    /// One sentence for the schema and the docs.
+    pub about: &'static str,
+}
+
+impl Param {
+    /// A parameter that must be given.
+    #[must_use]
+    pub const fn required(name: &'static str, ty: ParamType, about: &'static str) -> Self {
+        Self {
+            name,
+            ty,
+            presence: Presence::Required,
+            in_key: true,
+            about,
+        }
+    }
+
+    /// A parameter that may be left out, and is then `none`.
+    #[must_use]
+    pub const fn optional(name: &'static str, ty: ParamType, about: &'static str) -> Self {
+        Self {
+            presence: Presence::Optional,
+            ..Self::required(name, ty, about)
+        }
+    }
+
+    /// A parameter that may be left out, and has then this value.
+    #[must_use]
+    pub const fn with_default(
+        name: &'static str,
+        ty: ParamType,
+        default: Scalar,
+        about: &'static str,
+    ) -> Self {
+        Self {
+            presence: Presence::Default(default),
+            ..Self::required(name, ty, about)
+        }
+    }
+
+    /// The same parameter, left out of the key.
+    #[must_use]
+    pub const fn not_in_key(self) -> Self {
+        Self {
+            in_key: false,
+            ..self
+        }
+    }
+}
+
+/// Whether a parameter must be given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Presence {
+    /// It must be given.
+    Required,
+    /// It may be left out, and is then `none`.
+    Optional,
+    /// It may be left out, and has then this value, which is in the key as if it had been written.
+    Default(Scalar),
+}
+
+/// A default value, as it can stand in a constant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scalar {
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// A text.
+    Text(&'static str),
+}
+
+impl From<Scalar> for Value {
+    fn from(scalar: Scalar) -> Self {
+        match scalar {
+            Scalar::Bool(bool) => Self::Bool(bool),
+            Scalar::Int(int) => Self::Int(int),
+            Scalar::Float(float) => Self::Float(float),
+            Scalar::Text(text) => Self::Text(text.to_owned()),
+        }
+    }
+}
+
+/// What values a parameter takes.
+#[derive(Debug, Clone, Copy)]
+pub enum ParamType {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number between two bounds, both included.
+    Int {
+        /// The least value.
+        min: i64,
+        /// The greatest value.
+        max: i64,
+    },
+    /// A finite number; a whole number is taken as one.
+    Float,
+    /// A text.
+    Text,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// An expression; the stage kind checks it against the columns that it offers.
+    Expression,
+    /// A list of values of one type. Where one value is given, it stands for a list of one.
+    List(&'static ParamType),
+    /// A table with these fields. A value of an axis may have more fields; those are not read.
+    Record(&'static [Param]),
+    /// A table whose keys are names that the user chooses.
+    Map(&'static ParamType),
+    /// A method: its name, or a value of an axis whose `use` (else `name`) names it and whose fields may be
+    /// its parameters.
+    Method,
+    /// The path of a file, relative to the file in which it is written. The path is not in the key.
+    FilePath,
+}
+
+/// The parameters of one task: defaults filled in, axis values put in, only the fields that are read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Params(pub BTreeMap<String, Value>);
+
+impl Params {
+    /// Returns the parameter; [`Value::None`] where it was left out.
+    #[must_use]
+    pub fn get(&self, name: &str) -> &Value {
+        const NONE: &Value = &Value::None;
+        self.0.get(name).unwrap_or(NONE)
+    }
+
+    /// Returns the parameters without what is not in the key: fields that say so, and the paths of files.
+    ///
+    /// `fields` describes the parameters; what it does not describe is left out.
+    #[must_use]
+    pub fn for_key(&self, fields: &[Param]) -> Self {
+        Self(keyed_fields(&self.0, fields))
+    }
+
+    /// Returns a text parameter; the empty text where it was left out.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).as_text().unwrap_or_default()
+    }
+
+    /// Returns a whole-number parameter; 0 where it was left out.
+    #[must_use]
+    pub fn int(&self, name: &str) -> i64 {
+        self.get(name).as_int().unwrap_or_default()
+    }
+
+    /// Returns the texts of a list parameter; none where it was left out.
+    #[must_use]
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        self.get(name)
+            .as_list()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Value::as_text)
+            .collect()
+    }
+}
+
+fn keyed_fields(record: &BTreeMap<String, Value>, fields: &[Param]) -> BTreeMap<String, Value> {
+    fields
+        .iter()
+        .filter(|field| field.in_key && !matches!(field.ty, ParamType::FilePath))
+        .filter_map(|field| {
+            let value = record.get(field.name)?;
+            Some((field.name.to_owned(), keyed(value, &field.ty)))
+        })
+        .collect()
+}
+
+fn keyed(value: &Value, ty: &ParamType) -> Value {
+    match (value, ty) {
+        (Value::List(list), ParamType::List(element)) => {
+            Value::List(list.iter().map(|value| keyed(value, element)).collect())
+        }
+        (Value::Record(record), ParamType::Record(fields)) => {
+            Value::Record(keyed_fields(record, fields))
+        }
+        (Value::Record(record), ParamType::Map(element)) => Value::Record(
+            record
+                .iter()
+                .map(|(name, value)| (name.clone(), keyed(value, element)))
+                .collect(),
+        ),
+        _ => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn field(name: &'static str, ty: ParamType, in_key: bool) -> Param {
+        Param {
+            name,
+            ty,
+            presence: Presence::Optional,
+            in_key,
+            about: "",
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_key_is_left_out_at_every_depth() {
+        const FILE: &[Param] = &[
+            field("sha256", ParamType::Text, true),
+            field("url", ParamType::Text, false),
+            field("path", ParamType::FilePath, true),
+        ];
+        const FIELDS: &[Param] = &[
+            field("file", ParamType::List(&ParamType::Record(FILE)), true),
+            field("by_name", ParamType::Map(&ParamType::Record(FILE)), true),
+            field("retries", ParamType::Int { min: 0, max: 9 }, false),
+        ];
+        let record = |fields: &[(&str, Value)]| {
+            Value::Record(
+                fields
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                    .collect(),
+            )
+        };
+        let text = |text: &str| Value::Text(text.to_owned());
+        let file = record(&[
+            ("sha256", text("ab")),
+            ("url", text("u")),
+            ("path", text("p")),
+        ]);
+        let kept = record(&[("sha256", text("ab"))]);
+        let params = |file: Value, more: &[(&str, Value)]| {
+            let mut all = vec![
+                ("file", Value::List(vec![file.clone()])),
+                ("by_name", record(&[("x", file)])),
+            ];
+            all.extend_from_slice(more);
+            Params(record(&all).as_record().cloned().unwrap())
+        };
+        let given = params(file, &[("retries", Value::Int(3)), ("unknown", text("x"))]);
+        assert_eq!(given.for_key(FIELDS), params(kept, &[]));
+    }
+}
