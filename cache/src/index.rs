@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use blake3::Hash;
 use crate::error::{Context, StoreError};
 use crate::frame::{FrameKey, HEADER_BYTES, Header, SegmentId, decode_header};
 use crate::notice::{Notice, Notices};
-use crate::record::{BlobRef, Chunk, InlineContent, Record};
+use crate::record::{Chunk, InlineContent, Record};
 
 /// A longer file is no segment: writers stop long before, and a reader holds a segment in memory.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
@@ -24,10 +24,11 @@ pub(crate) struct Index {
     segments: BTreeMap<SegmentId, Segment>,
     /// Every record, in the order of reading: within a segment the oldest first.
     records: Vec<Record>,
-    /// The newest record under each key.
-    newest: HashMap<Hash, Record>,
-    shapes: HashSet<Hash>,
-    inline: HashMap<Hash, InlineContent>,
+    /// The newest record under each key, as its place in `records`.
+    newest: HashMap<Hash, usize, DigestHashing>,
+    shapes: HashSet<Hash, DigestHashing>,
+    /// Blobs inside records: the record's place in `records`, and which of its inline blobs it is.
+    inline: HashMap<Hash, (usize, usize), DigestHashing>,
     latest_stamp: u64,
 }
 
@@ -45,7 +46,7 @@ pub(crate) struct Segment {
 
 impl Index {
     pub(crate) fn newest(&self, key: &Hash) -> Option<&Record> {
-        self.newest.get(key)
+        self.newest.get(key).map(|place| &self.records[*place])
     }
 
     pub(crate) fn has_shape(&self, shape: &Hash) -> bool {
@@ -56,8 +57,9 @@ impl Index {
         &self.records
     }
 
-    pub(crate) fn inline(&self, digest: &Hash) -> Option<&InlineContent> {
-        self.inline.get(digest)
+    pub(crate) fn inline(&self, digest: &Hash) -> Option<InlineContent> {
+        let (place, which) = self.inline.get(digest)?;
+        self.records[*place].inline_content(*which)
     }
 
     pub(crate) fn forget_inline(&mut self, digest: &Hash) {
@@ -203,18 +205,44 @@ impl Index {
     fn insert(&mut self, record: Record) {
         self.latest_stamp = self.latest_stamp.max(record.stamp());
         self.shapes.insert(record.shape());
-        for (BlobRef { digest, .. }, content) in record.inline_content() {
-            self.inline.insert(digest, content);
+        let place = self.records.len();
+        for (which, blob) in record.inline().enumerate() {
+            self.inline.insert(blob.digest, (place, which));
         }
-        self.newest
-            .entry(record.key())
-            .and_modify(|newest| {
-                if newest.age() < record.age() {
-                    *newest = record.clone();
-                }
-            })
-            .or_insert_with(|| record.clone());
+        let newest = self.newest.entry(record.key()).or_insert(place);
+        if *newest != place && self.records[*newest].age() < record.age() {
+            *newest = place;
+        }
         self.records.push(record);
+    }
+}
+
+/// Digests are as good as random already, so eight bytes of one are its hash.
+#[derive(Clone, Copy, Default)]
+struct DigestHashing;
+
+impl BuildHasher for DigestHashing {
+    type Hasher = DigestHasher;
+
+    fn build_hasher(&self) -> DigestHasher {
+        DigestHasher(0)
+    }
+}
+
+struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    /// The length, which is the same for all digests.
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -243,25 +271,15 @@ fn list_segments(folder: &Path) -> Result<BTreeMap<SegmentId, u64>, StoreError> 
     Ok(segments)
 }
 
-/// Reads a range that lies within the file.
-fn read_range(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
-    let length = (range.end - range.start) as usize;
+/// Reads a range that lies within the file. What is read may be shorter: a writer may just have cut off a torn end.
+fn read_range(mut file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let length = range.end - range.start;
     let mut bytes = Vec::new();
     bytes
-        .try_reserve_exact(length)
+        .try_reserve_exact(length as usize)
         .map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
-    bytes.resize(length, 0);
-    let mut filled = 0;
-    while filled < length {
-        match file.read_at(&mut bytes[filled..], range.start + filled as u64) {
-            // The file has become shorter: a writer cut off a torn end.
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
+    file.seek(SeekFrom::Start(range.start))?;
+    file.take(length).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -153,16 +153,19 @@ impl Record {
         })
     }
 
-    /// The blobs inside this record with their content.
-    pub(crate) fn inline_content(&self) -> impl Iterator<Item = (BlobRef, InlineContent)> + '_ {
-        let references = self.blob_count() + u32_at(self.bytes(), 76) as usize;
+    /// The content of one of the blobs inside this record, counted from 0.
+    pub(crate) fn inline_content(&self, which: usize) -> Option<InlineContent> {
+        let references = self.blobs().len() + self.inline().len();
         let mut start = self.start + FIXED_BYTES + references * REFERENCE_BYTES;
-        self.inline().map(move |blob| {
+        for (index, blob) in self.inline().enumerate() {
             let range = start..start + blob.bytes as usize;
+            if index == which {
+                let chunk = Arc::clone(&self.chunk);
+                return Some(InlineContent { chunk, range });
+            }
             start = range.end;
-            let chunk = Arc::clone(&self.chunk);
-            (blob, InlineContent { chunk, range })
-        })
+        }
+        None
     }
 
     /// What the newer of two records under one key has the larger of.
@@ -277,7 +280,8 @@ mod tests {
             prop_assert_eq!(record.blobs().collect::<Vec<_>>(), blobs);
             prop_assert_eq!(record.inline().collect::<Vec<_>>(), references);
             prop_assert_eq!(record.body(), body);
-            for ((_, content), expected) in record.inline_content().zip(&inline) {
+            for (which, expected) in inline.iter().enumerate() {
+                let content = record.inline_content(which).unwrap();
                 prop_assert_eq!(content.as_ref(), expected);
             }
         }
@@ -291,7 +295,10 @@ mod tests {
             if let Some(record) = Record::decode(&chunk(bytes), 0..length) {
                 let inside: u64 = record.inline().map(|blob| blob.bytes).sum();
                 prop_assert!(inside <= length as u64);
-                prop_assert_eq!(record.inline_content().count(), record.inline().len());
+                for (which, blob) in record.inline().enumerate() {
+                    let content = record.inline_content(which).unwrap();
+                    prop_assert_eq!(content.as_ref().len() as u64, blob.bytes);
+                }
                 prop_assert!(record.body().len() <= length);
             }
         }

@@ -145,7 +145,7 @@ impl Store {
 
     /// The content of a blob inside a record, if there is one and it has the digest that the record says.
     fn verified_inline(&self, digest: &Hash) -> Option<InlineContent> {
-        let content = self.index().inline(digest).cloned()?;
+        let content = self.index().inline(digest)?;
         let mut verified = self
             .0
             .verified_inline

@@ -1,0 +1,181 @@
+//! Damage to blobs: detected at use, named, and healed by putting the content again.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use llmcl_cache::{BlobError, BlobRef, Notice, Store};
+
+use crate::helper;
+use crate::support::{blob_path, empty_store};
+
+const CONTENT: &[u8] = &[42; 10_000];
+
+/// Stores a blob, damages its file, and holds that the damage is found and healed. `set_aside` says whether there
+/// is something to set aside.
+fn found_and_healed(damage: impl Fn(&Path), set_aside: bool) {
+    // Once when the damage is found by reading, once when it is found by storing the content again.
+    for read_first in [true, false] {
+        let (_folder, writer) = empty_store();
+        let stored = writer.put(CONTENT).unwrap();
+        let path = blob_path(&writer, &stored);
+        // Verified before the damage, as well as not.
+        for store in [Store::open(writer.root()).unwrap(), writer] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            damage(&path);
+            if read_first {
+                let error = store.blob(&stored.digest, stored.bytes).unwrap_err();
+                match &error {
+                    BlobError::Damaged { digest, moved_to } => {
+                        assert!(set_aside);
+                        assert_eq!(*digest, stored.digest);
+                        assert!(
+                            moved_to
+                                .as_ref()
+                                .unwrap()
+                                .starts_with(store.root().join("quarantine"))
+                        );
+                        assert!(error.to_string().contains(stored.digest.to_hex().as_str()));
+                    }
+                    BlobError::Missing { .. } => assert!(!set_aside),
+                    error => panic!("{error:?}"),
+                }
+                assert!(!store.has_blob(&stored.digest, stored.bytes));
+            }
+            assert_eq!(store.put(CONTENT).unwrap(), stored);
+            assert_eq!(
+                store.blob(&stored.digest, stored.bytes).unwrap().as_ref(),
+                CONTENT
+            );
+            let notices = store.notices();
+            assert_eq!(notices.len(), usize::from(set_aside));
+            if let [Notice::DamagedBlob { digest, path }] = &notices[..] {
+                assert_eq!(*digest, stored.digest);
+                assert!(fs::symlink_metadata(path).is_ok());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit() {
+    for at in [0, 5000, 9999] {
+        found_and_healed(
+            |path| {
+                let mut content = fs::read(path).unwrap();
+                content[at] ^= 1;
+                fs::write(path, content).unwrap();
+            },
+            true,
+        );
+    }
+}
+
+#[test]
+fn a_truncated_file() {
+    found_and_healed(|path| fs::write(path, &CONTENT[..9_999]).unwrap(), true);
+}
+
+#[test]
+fn a_file_that_is_too_long() {
+    found_and_healed(|path| fs::write(path, [42; 10_001]).unwrap(), true);
+}
+
+#[test]
+fn a_file_of_zeros() {
+    found_and_healed(|path| fs::write(path, [0; 10_000]).unwrap(), true);
+}
+
+#[test]
+fn an_emptied_file() {
+    found_and_healed(|path| fs::write(path, []).unwrap(), true);
+}
+
+#[test]
+fn a_folder_in_its_place() {
+    found_and_healed(
+        |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("file"), "x").unwrap();
+        },
+        true,
+    );
+}
+
+#[test]
+fn a_link_that_leads_nowhere_and_one_that_leads_to_itself() {
+    for target in ["nowhere", "."] {
+        found_and_healed(
+            |path| {
+                fs::remove_file(path).unwrap();
+                std::os::unix::fs::symlink(target, path).unwrap();
+            },
+            true,
+        );
+    }
+}
+
+#[test]
+fn a_missing_file() {
+    found_and_healed(|path| fs::remove_file(path).unwrap(), false);
+}
+
+#[test]
+fn a_missing_folder() {
+    let (_folder, store) = empty_store();
+    let stored = store.put(CONTENT).unwrap();
+    fs::remove_dir_all(blob_path(&store, &stored).parent().unwrap()).unwrap();
+    assert!(matches!(
+        store.blob(&stored.digest, stored.bytes),
+        Err(BlobError::Missing { .. })
+    ));
+    let store = Store::open(store.root()).unwrap();
+    store.put(CONTENT).unwrap();
+    assert!(store.blob(&stored.digest, stored.bytes).is_ok());
+}
+
+/// An unreadable file is set aside like any other damage. The superuser can read everything, so another user tries.
+#[test]
+fn an_unreadable_file() {
+    const NOBODY: u32 = 65_534;
+    let (folder, store) = empty_store();
+    let stored = store.put(CONTENT).unwrap();
+    let path = blob_path(&store, &stored);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    let shard = path.parent().unwrap();
+    for folder in [store.root(), shard] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let said = folder.path().join("said");
+    let task = format!("read {} {}", stored.digest, stored.bytes);
+    let mut command = helper::command(&task, store.root(), &said);
+    if fs::read(&path).is_ok() {
+        command.uid(NOBODY);
+    }
+    assert!(command.status().unwrap().success());
+    let line = &helper::said(&said)[0];
+    assert!(
+        line.starts_with("Damaged") && line.contains("quarantine"),
+        "{line}"
+    );
+    assert!(!store.has_blob(&stored.digest, stored.bytes));
+    store.put(CONTENT).unwrap();
+    assert!(store.blob(&stored.digest, stored.bytes).is_ok());
+}
+
+#[test]
+fn content_in_use_stays_valid_whatever_happens_to_the_file() {
+    let (_folder, store) = empty_store();
+    let stored = store.put(CONTENT).unwrap();
+    let blob = store.blob(&stored.digest, stored.bytes).unwrap();
+    let path = blob_path(&store, &stored);
+    let other = path.with_extension("other");
+    fs::write(&other, "else").unwrap();
+    fs::rename(&other, &path).unwrap();
+    assert!(store.blob(&stored.digest, stored.bytes).is_err());
+    store.put(CONTENT).unwrap();
+    assert_eq!(blob.as_ref(), CONTENT);
+    assert_eq!(BlobRef::of(&blob), stored);
+}
