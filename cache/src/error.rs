@@ -38,7 +38,7 @@ pub enum StoreError {
     },
     /// The name of a run cannot be the name of a file.
     #[error(
-        "`{name}` cannot name a run: use letters, digits, `-`, `_` and `.`, and begin with no `.`"
+        "`{name}` cannot name a run: use up to 200 letters, digits, `-`, `_` and `.`, and begin with no `.`"
     )]
     BadRunName {
         /// The name as it was given.

@@ -1,6 +1,5 @@
 //! Folders for work in progress: private ones that vanish, and resumable ones that stay.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -55,11 +54,7 @@ impl Store {
 
     /// Removes the resumable folder of `key`, if there is one. The caller holds the lock of the key.
     pub fn clear_resumable(&self, key: &Hash) -> Result<(), StoreError> {
-        let above = self.root().join("resumable");
-        let path = above.join(key.to_hex().as_str());
-        remove_tree(&path).context("remove the folder", &path)?;
-        // The folder above goes with the last; if others are in it, it stays.
-        let _ = fs::remove_dir(&above);
-        Ok(())
+        let path = self.root().join("resumable").join(key.to_hex().as_str());
+        remove_tree(&path).context("remove the folder", &path)
     }
 }

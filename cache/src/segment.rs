@@ -54,7 +54,7 @@ impl Segments<'_> {
         self.make()
     }
 
-    /// Takes a segment unless someone else has it, or this process may not write it.
+    /// Takes a segment unless someone else has it, or this process may not write it or cannot read it.
     fn take_existing(&self, id: SegmentId) -> Result<Option<SegmentWriter>, StoreError> {
         let path = records_folder(self.root).join(id.file_name());
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
@@ -77,9 +77,13 @@ impl Segments<'_> {
             return Ok(None);
         }
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index
-            .read_on(id, &file, &path, self.notices)
-            .context("read", &path)?;
+        if let Err(error) = index.read_on(id, &file, &path, self.notices) {
+            self.notices.add(Notice::UnreadableSegment {
+                segment: path,
+                error,
+            });
+            return Ok(None);
+        }
         let Some(segment) = index.segment(id) else {
             return Ok(None);
         };

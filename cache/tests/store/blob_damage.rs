@@ -136,26 +136,34 @@ fn a_missing_folder() {
     assert!(store.blob(&stored.digest, stored.bytes).is_ok());
 }
 
-/// An unreadable file is set aside like any other damage. The superuser can read everything, so another user tries.
-#[test]
-fn an_unreadable_file() {
+/// What another user is told who opens a blob that he may not read. The superuser can read everything.
+fn told_to_another_user(folders: u32) -> (tempfile::TempDir, Store, BlobRef, String) {
     const NOBODY: u32 = 65_534;
     let (folder, store) = empty_store();
     let stored = store.put(CONTENT).unwrap();
     let path = blob_path(&store, &stored);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    let shard = path.parent().unwrap();
-    for folder in [store.root(), shard] {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
-    }
     let said = folder.path().join("said");
     let task = format!("read {} {}", stored.digest, stored.bytes);
     let mut command = helper::command(&task, store.root(), &said);
     if fs::read(&path).is_ok() {
         command.uid(NOBODY);
     }
+    let set_mode = |mode| {
+        for folder in [store.root(), path.parent().unwrap()] {
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    set_mode(folders);
     assert!(command.status().unwrap().success());
-    let line = &helper::said(&said)[0];
+    set_mode(0o777);
+    let line = helper::said(&said).remove(0);
+    (folder, store, stored, line)
+}
+
+#[test]
+fn an_unreadable_file_is_set_aside_like_any_other_damage() {
+    let (_folder, store, stored, line) = told_to_another_user(0o777);
     assert!(
         line.starts_with("Damaged") && line.contains("quarantine"),
         "{line}"
@@ -163,6 +171,16 @@ fn an_unreadable_file() {
     assert!(!store.has_blob(&stored.digest, stored.bytes));
     store.put(CONTENT).unwrap();
     assert!(store.blob(&stored.digest, stored.bytes).is_ok());
+}
+
+#[test]
+fn damage_in_a_read_only_store_is_told_and_left_where_it_is() {
+    let (_folder, store, stored, line) = told_to_another_user(0o555);
+    assert!(
+        line.starts_with("Damaged") && line.contains("moved_to: None"),
+        "{line}"
+    );
+    assert!(store.has_blob(&stored.digest, stored.bytes));
 }
 
 #[test]

@@ -73,6 +73,8 @@ fn a_process_that_is_done_leaves_only_what_it_stored() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["blobs", "locks", "records", "tmp"]);
-    assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 0);
+    assert_eq!(names, ["blobs", "locks", "records", "resumable", "tmp"]);
+    for name in ["resumable", "tmp"] {
+        assert_eq!(fs::read_dir(root.join(name)).unwrap().count(), 0);
+    }
 }
