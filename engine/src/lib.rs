@@ -4,11 +4,24 @@
 //! `llmcl_stages_api`. It prints nothing: what happens is told as a stream of [`events`].
 
 pub mod check;
+mod clock;
 pub mod codes;
 pub mod diagnostic;
+pub mod diff;
+pub mod events;
 mod experiment;
+pub mod explain;
 mod expression;
+pub mod history;
+pub mod key;
 pub mod model;
+pub mod outputs;
+pub mod plan;
+pub mod project;
+pub mod record;
+pub mod resolve;
+pub mod run;
 pub mod schema;
 pub mod source;
+pub mod status;
 mod toml_tree;

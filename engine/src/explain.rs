@@ -1,0 +1,166 @@
+//! Why a task would run or not: each part of its key, held against the last record.
+
+use llmcl_cache::{Record, Store};
+use llmcl_stages_api::registry::Registry;
+
+use crate::diff::{Change, changes};
+use crate::history::History;
+use crate::key::{Component, Part};
+use crate::model::{Experiment, TaskId};
+use crate::plan::{self, Planned};
+use crate::record::{self, Manifest};
+use crate::resolve::{Choices, Decision, Resolver, Trouble};
+
+/// What there is to say about a task.
+#[derive(Debug)]
+pub struct Explanation {
+    /// What a run would do, and why.
+    pub planned: Planned,
+    /// The record that the key is held against; none if nothing like it was ever recorded.
+    pub against: Option<Against>,
+    /// The parts of the key, in order.
+    pub parts: Vec<Explained>,
+}
+
+/// The record that a key is held against.
+#[derive(Debug)]
+pub struct Against {
+    /// How near it is.
+    pub nearness: Nearness,
+    /// What it says.
+    pub manifest: Manifest,
+}
+
+/// How near a record is to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nearness {
+    /// The last one of this task's name in this experiment.
+    SameTask,
+    /// The last one with the same shape: only the contents of inputs may differ.
+    SameShape,
+    /// The one of the same kind that has the most parts in common.
+    SameKind,
+}
+
+/// A part of a key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Explained {
+    /// It is as it was, or there is nothing to hold it against.
+    Same(Part),
+    /// It is not as it was.
+    Changed(Change),
+    /// It is not known until this task has its outputs.
+    Unknown {
+        /// The member of an input.
+        member: String,
+        /// The task.
+        until: TaskId,
+    },
+}
+
+/// Explains a task.
+///
+/// # Errors
+/// If the task's key cannot be made.
+pub fn explain(
+    experiment: &Experiment,
+    store: &Store,
+    registry: &Registry,
+    choices: &Choices,
+    task: TaskId,
+) -> Result<Explanation, Trouble> {
+    let resolver = Resolver::new(experiment, registry, choices);
+    let plan = plan::make(&resolver, store);
+    let shape = match resolver.decide(task, &plan.facts)? {
+        Decision::Live(live) => Some(live.shape),
+        Decision::Pruned(_) | Decision::Blocked(_) => None,
+    };
+    let walk = resolver.walk(task, &plan.facts)?;
+    let unknown = walk.unknown.clone();
+    let parts = walk.into_parts();
+    let against = nearest(experiment, store, task, shape, &parts);
+    let changed = against
+        .as_ref()
+        .map(|against| changes(&against.manifest.parts, &parts))
+        .unwrap_or_default();
+    Ok(Explanation {
+        planned: plan.tasks[task].clone(),
+        against,
+        parts: explained(parts, changed, unknown),
+    })
+}
+
+fn explained(
+    parts: Vec<Part>,
+    mut changed: Vec<Change>,
+    unknown: Vec<(String, TaskId)>,
+) -> Vec<Explained> {
+    changed.retain(|change| {
+        !unknown
+            .iter()
+            .any(|(member, _)| change.is_content_of(member))
+    });
+    let mut explained: Vec<Explained> = parts
+        .into_iter()
+        .map(|part| {
+            let at = changed.iter().position(|change| {
+                change.new.is_some()
+                    && change.component == part.component
+                    && change.name == part.name
+            });
+            match at {
+                Some(at) => Explained::Changed(changed.swap_remove(at)),
+                None => Explained::Same(part),
+            }
+        })
+        .collect();
+    // What only the record has, and what is not known yet.
+    explained.extend(changed.into_iter().map(Explained::Changed));
+    let open = unknown
+        .into_iter()
+        .map(|(member, until)| Explained::Unknown { member, until });
+    explained.extend(open);
+    explained
+}
+
+fn nearest(
+    experiment: &Experiment,
+    store: &Store,
+    task: TaskId,
+    shape: Option<llmcl_cache::Hash>,
+    parts: &[Part],
+) -> Option<Against> {
+    let history = History::of(store);
+    let last = history.last(&experiment.name, &experiment.task_name(task));
+    if let Some(manifest) = last.and_then(read) {
+        let nearness = Nearness::SameTask;
+        return Some(Against { nearness, manifest });
+    }
+    let same_shape = store
+        .records()
+        .filter(|record| Some(record.shape()) == shape)
+        .max_by_key(Record::stamp);
+    if let Some(manifest) = same_shape.as_ref().and_then(read) {
+        let nearness = Nearness::SameShape;
+        return Some(Against { nearness, manifest });
+    }
+    let kind = experiment.stages[experiment.tasks[task].stage].kind.name();
+    let common = |manifest: &Manifest| {
+        let same =
+            |part: &&Part| part.component != Component::Kind && manifest.parts.contains(part);
+        parts.iter().filter(same).count()
+    };
+    store
+        .records()
+        .filter(|record| record::labels(record.body()).is_some_and(|labels| labels.kind == kind))
+        .filter_map(|record| Some((record.stamp(), read(&record)?)))
+        .max_by_key(|(stamp, manifest)| (common(manifest), *stamp))
+        .map(|(_, manifest)| Against {
+            nearness: Nearness::SameKind,
+            manifest,
+        })
+}
+
+fn read(record: &Record) -> Option<Manifest> {
+    record::manifest(record.body())
+}

@@ -1,0 +1,90 @@
+//! Telling what happens, and the run's log.
+
+use llmcl_cache::{RunLog, Store, StoreError};
+
+use crate::events::{Event, Summary, What};
+
+/// Tells events to the reader and keeps the log.
+pub(super) struct Announcer<'a> {
+    store: &'a Store,
+    run: String,
+    sink: &'a mut dyn FnMut(&Event),
+    log: Log,
+}
+
+enum Log {
+    /// Nothing has run yet. If nothing ever does, nothing is written.
+    Held(Vec<String>),
+    /// Lines go to the file.
+    Open(RunLog),
+    /// It could not be written.
+    Failed,
+}
+
+impl<'a> Announcer<'a> {
+    pub(super) fn new(store: &'a Store, run: String, sink: &'a mut dyn FnMut(&Event)) -> Self {
+        Self {
+            store,
+            run,
+            sink,
+            log: Log::Held(Vec::new()),
+        }
+    }
+
+    /// The run's name.
+    pub(super) fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// Tells an event.
+    pub(super) fn tell(&mut self, what: What) {
+        let begins = matches!(what, What::TaskStarted { .. });
+        let logged = !matches!(what, What::TaskProgress { .. });
+        let event = Event::now(what);
+        (self.sink)(&event);
+        if logged {
+            let written = self.write(&event, begins);
+            self.check(written);
+        }
+    }
+
+    /// Tells that the run is over, and says whether its log is whole.
+    pub(super) fn finish(mut self, mut summary: Summary) -> (String, Summary) {
+        summary.log_written = true;
+        let mut event = Event::now(What::RunFinished { summary });
+        let written = self
+            .write(&event, false)
+            .and_then(|()| match &mut self.log {
+                Log::Open(log) => log.sync(),
+                Log::Held(_) | Log::Failed => Ok(()),
+            });
+        self.check(written);
+        summary.log_written = !matches!(self.log, Log::Failed);
+        event.what = What::RunFinished { summary };
+        (self.sink)(&event);
+        (self.run, summary)
+    }
+
+    fn write(&mut self, event: &Event, begins: bool) -> Result<(), StoreError> {
+        if let (true, Log::Held(lines)) = (begins, &mut self.log) {
+            let lines = std::mem::take(lines);
+            let mut log = self.store.run_log(&self.run)?;
+            lines.iter().try_for_each(|line| log.append(line))?;
+            self.log = Log::Open(log);
+        }
+        match &mut self.log {
+            Log::Held(lines) => lines.push(event.to_line()),
+            Log::Open(log) => log.append(&event.to_line())?,
+            Log::Failed => {}
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, written: Result<(), StoreError>) {
+        if let Err(error) = written {
+            self.log = Log::Failed;
+            let message = error.to_string();
+            (self.sink)(&Event::now(What::LogFailed { message }));
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The execution of a task, on a thread of its own: lock, look again, run, record.
+
+use std::any::Any;
+use std::fs::File;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant, SystemTime};
+
+use llmcl_cache::{NewRecord, Store, StoreError};
+use llmcl_stages_api::artifact::BlobRef;
+use llmcl_stages_api::task::{Outputs, TaskContext, TaskError, TaskErrorKind};
+
+use super::host::{TaskHost, store_error};
+use super::job::{Ended, Job, Message, News};
+use super::{LONGEST_BACK_OFF, RunControl, RunOptions};
+use crate::events::{Failure, FailureKind, milliseconds};
+use crate::model::{Experiment, Stage};
+use crate::outputs::{Done, Found, Unusable, find, to_store};
+use crate::record::{self, How, Manifest};
+
+/// How often a thread that waits looks whether the run is being stopped.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// What the threads of all tasks share.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'a> {
+    pub(super) experiment: &'a Experiment,
+    pub(super) store: &'a Store,
+    pub(super) options: &'a RunOptions,
+    pub(super) control: &'a RunControl,
+}
+
+/// Executes a task and tells how it ended, whatever happens.
+pub(super) fn execute(shared: Shared<'_>, job: &Job, messages: &Sender<Message>) {
+    let executor = Executor {
+        shared,
+        stage: &shared.experiment.stages[shared.experiment.tasks[job.task].stage],
+        job,
+        messages,
+    };
+    let ended = catch_unwind(AssertUnwindSafe(|| executor.execute())).unwrap_or_else(|panic| {
+        Ended::Failed {
+            failure: internal(format!("the engine panicked: {}", panic_message(&*panic))),
+            attempts: 0,
+        }
+    });
+    executor.tell(News::Ended(ended));
+}
+
+struct Executor<'a> {
+    shared: Shared<'a>,
+    stage: &'a Stage,
+    job: &'a Job,
+    messages: &'a Sender<Message>,
+}
+
+/// Why an attempt brought nothing.
+struct Failed {
+    failure: Failure,
+    /// Blobs that were needed and are not there.
+    lost: Vec<BlobRef>,
+}
+
+impl Executor<'_> {
+    fn execute(&self) -> Ended {
+        let Shared { store, control, .. } = self.shared;
+        let stopping = || control.is_stopping();
+        let mut waiting = || self.tell(News::Waiting);
+        let lock = match store.lock(&self.job.key, &stopping, &mut waiting) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Ended::Stopped,
+            Err(error) => return failed(store_error(&error).into(), 0),
+        };
+        if !self.job.forced {
+            match self.look_again() {
+                Ok(Some(done)) => return Ended::Taken(done),
+                Ok(None) => {}
+                Err(error) => return failed(store_error(&error).into(), 0),
+            }
+        }
+        self.tell(News::Started);
+        let ended = match self.import() {
+            Ok(()) => self.attempts(),
+            Err(error) => failed(error.into(), 0),
+        };
+        drop(lock);
+        ended
+    }
+
+    /// Looks for what another process recorded since the plan was made.
+    fn look_again(&self) -> Result<Option<Done>, StoreError> {
+        self.shared.store.refresh()?;
+        Ok(match find(self.shared.store, self.stage, &self.job.key) {
+            Found::Outputs(done) => Some(done),
+            Found::Incomplete(_) | Found::Nothing => None,
+        })
+    }
+
+    /// Brings the files of the repository into the store, unless they are there.
+    fn import(&self) -> Result<(), TaskError> {
+        for (path, blob) in &self.job.files {
+            if !self.shared.store.has_blob(&blob.digest, blob.bytes) {
+                import(self.shared.store, path, *blob)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn attempts(&self) -> Ended {
+        let outside = self.job.needs.outside;
+        let retries = outside.map_or(0, |outside| outside.retries);
+        let mut pause = self.shared.options.back_off;
+        let mut attempt = 1;
+        loop {
+            let deadline = outside
+                .and_then(|outside| outside.time_limit)
+                .and_then(|limit| Instant::now().checked_add(limit));
+            let failed = match self.attempt(attempt, deadline) {
+                Ok((done, duration)) => return Ended::Executed { done, duration },
+                Err(failed) => failed,
+            };
+            // Whatever it says it failed of: a signal to stop reaches the programs that a task has started, too.
+            if self.shared.control.is_stopping() {
+                return Ended::Stopped;
+            }
+            let Failed { failure, lost } = failed;
+            if !lost.is_empty() {
+                return Ended::Lost {
+                    blobs: lost,
+                    failure,
+                    attempts: attempt,
+                };
+            }
+            let may_pass = matches!(failure.kind, FailureKind::Passing | FailureKind::TimedOut);
+            if !may_pass || attempt > retries {
+                return Ended::Failed {
+                    failure,
+                    attempts: attempt,
+                };
+            }
+            self.tell(News::Retried {
+                attempt,
+                failure,
+                pause,
+            });
+            if !self.wait(pause) {
+                return Ended::Stopped;
+            }
+            pause = (pause * 2).min(LONGEST_BACK_OFF);
+            attempt += 1;
+        }
+    }
+
+    fn attempt(&self, attempt: u32, deadline: Option<Instant>) -> Result<(Done, Duration), Failed> {
+        let Shared {
+            store,
+            options,
+            control,
+            experiment,
+        } = self.shared;
+        let host = TaskHost::new(
+            self.job.task,
+            self.job.key,
+            store,
+            control,
+            &options.worker,
+            deadline,
+            self.messages.clone(),
+        );
+        let context = TaskContext {
+            title: &self.stage.title,
+            params: &experiment.tasks[self.job.task].params,
+            inputs: &self.job.inputs,
+            axis_fields: &self.job.axis_fields,
+            host: &host,
+        };
+        let started = SystemTime::now();
+        let clock = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| self.stage.kind.run(&context)));
+        let duration = clock.elapsed();
+        let outputs = match result {
+            Ok(Ok(outputs)) => outputs,
+            Ok(Err(error)) => {
+                return Err(Failed {
+                    failure: error.into(),
+                    lost: host.lost(),
+                });
+            }
+            Err(panic) => {
+                let message = format!("the stage kind panicked: {}", panic_message(&*panic));
+                return Err(Failed {
+                    failure: internal(message),
+                    lost: Vec::new(),
+                });
+            }
+        };
+        let since = started.duration_since(SystemTime::UNIX_EPOCH);
+        let how = How {
+            started: milliseconds(since.unwrap_or_default()),
+            attempts: attempt,
+            build: options.build.clone(),
+        };
+        let done = self.record(&host, outputs, duration, how)?;
+        if host.used_resumable() {
+            // What is left there is of no use any more, and does no harm.
+            if let Err(error) = store.clear_resumable(&self.job.key) {
+                tracing::warn!(%error, "could not remove a resumable folder");
+            }
+        }
+        Ok((done, duration))
+    }
+
+    /// Records the outputs. They are durable when this returns.
+    fn record(
+        &self,
+        host: &TaskHost<'_>,
+        outputs: Outputs,
+        duration: Duration,
+        how: How,
+    ) -> Result<Done, Failed> {
+        let store = self.shared.store;
+        if let Some(output) = self
+            .stage
+            .outputs
+            .iter()
+            .find(|o| !outputs.contains_key(&o.name))
+        {
+            return Err(unusable(&Unusable::Absent(output.name.clone())));
+        }
+        let manifest = Manifest {
+            experiment: self.shared.experiment.name.clone(),
+            task: self.job.name.clone(),
+            kind: self.stage.kind.name().to_owned(),
+            duration,
+            parts: self.job.parts.clone(),
+            how,
+        };
+        let mut blobs: Vec<_> = outputs
+            .values()
+            .flat_map(|artifact| artifact.blobs())
+            .collect();
+        blobs.sort_unstable_by_key(|blob| *blob.digest.as_bytes());
+        blobs.dedup();
+        let small: Vec<_> = blobs
+            .iter()
+            .filter_map(|blob| host.inline(&blob.digest))
+            .collect();
+        let inline: Vec<&[u8]> = small.iter().map(AsRef::as_ref).collect();
+        let blobs: Vec<_> = blobs.into_iter().map(to_store).collect();
+        let new = NewRecord {
+            key: self.job.key,
+            shape: self.job.shape,
+            blobs: &blobs,
+            inline: &inline,
+            body: &record::encode(&outputs, &manifest),
+        };
+        store.append(new).map_err(|error| {
+            let lost = match &error {
+                StoreError::MissingBlob { digest, bytes } => vec![BlobRef {
+                    digest: *digest,
+                    bytes: *bytes,
+                }],
+                _ => Vec::new(),
+            };
+            Failed {
+                failure: store_error(&error).into(),
+                lost,
+            }
+        })?;
+        Done::of(store, self.stage, outputs).map_err(|error| unusable(&error))
+    }
+
+    /// Waits, unless the run is stopped meanwhile.
+    fn wait(&self, pause: Duration) -> bool {
+        let end = Instant::now() + pause;
+        while !self.shared.control.is_stopping() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(PATIENCE));
+        }
+        false
+    }
+
+    fn tell(&self, news: News) {
+        let task = self.job.task;
+        // The scheduler outlives every task, so it is there to hear this.
+        let _ = self.messages.send(Message { task, news });
+    }
+}
+
+impl From<TaskError> for Failure {
+    fn from(error: TaskError) -> Self {
+        Self {
+            kind: error.kind.into(),
+            message: error.message,
+            hint: error.hint,
+        }
+    }
+}
+
+fn failed(failure: Failure, attempts: u32) -> Ended {
+    Ended::Failed { failure, attempts }
+}
+
+fn internal(message: String) -> Failure {
+    Failure {
+        kind: FailureKind::Internal,
+        message,
+        hint: None,
+    }
+}
+
+/// What a kind put out is not what it declared: a mistake in the kind, not in the experiment.
+fn unusable(error: &Unusable) -> Failed {
+    Failed {
+        failure: internal(error.to_string()),
+        lost: Vec::new(),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    match panic.downcast_ref::<String>() {
+        Some(message) => message,
+        None => panic
+            .downcast_ref::<&str>()
+            .copied()
+            .unwrap_or("no message"),
+    }
+}
+
+/// Copies a file into the store; its content must be what the key was made with.
+fn import(store: &Store, path: &Path, expected: BlobRef) -> Result<(), TaskError> {
+    let unreadable =
+        |error: io::Error| TaskError::input(format!("could not read {}: {error}", path.display()));
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut writer = store.write_blob().map_err(|error| store_error(&error))?;
+    io::copy(&mut file, &mut writer).map_err(|error| {
+        let message = format!("could not copy {} into the store: {error}", path.display());
+        TaskError::new(TaskErrorKind::Store, message)
+    })?;
+    let stored = writer.finish().map_err(|error| store_error(&error))?;
+    if stored == to_store(expected) {
+        Ok(())
+    } else {
+        let message = format!("{} was changed while the experiment ran", path.display());
+        Err(TaskError::input(message).with_hint("run again: the new content makes another key"))
+    }
+}

@@ -1,0 +1,217 @@
+//! What the engine does for a task at work.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use blake3::Hash;
+use llmcl_cache::{BlobError, BlobWriter, Scratch, Store, StoreError};
+use llmcl_stages_api::artifact::BlobRef;
+use llmcl_stages_api::task::{Blob, BlobSink, Host, TaskError, TaskErrorKind};
+
+use super::job::{Message, News};
+use super::{RunControl, WorkerProgram};
+use crate::model::TaskId;
+use crate::outputs::from_store;
+
+/// Up to this size, what a task puts is kept inside its record.
+const MOST_INLINE_BYTES: usize = 4096;
+/// The least time between two progress events of a task.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(100);
+
+/// The engine, as one attempt of a task sees it.
+pub(super) struct TaskHost<'a> {
+    pub(super) task: TaskId,
+    pub(super) key: Hash,
+    pub(super) store: &'a Store,
+    pub(super) control: &'a RunControl,
+    pub(super) worker: &'a WorkerProgram,
+    pub(super) deadline: Option<Instant>,
+    pub(super) messages: Sender<Message>,
+    state: State,
+}
+
+/// What an attempt leaves behind besides its outputs.
+#[derive(Default)]
+pub(super) struct State {
+    /// Small blobs for the record.
+    inline: Mutex<HashMap<Hash, Arc<[u8]>>>,
+    /// Blobs that were asked for and are not there.
+    lost: Mutex<Vec<BlobRef>>,
+    /// Whether the resumable folder was asked for.
+    resumable: AtomicBool,
+    last_progress: Mutex<Option<Instant>>,
+}
+
+impl<'a> TaskHost<'a> {
+    pub(super) fn new(
+        task: TaskId,
+        key: Hash,
+        store: &'a Store,
+        control: &'a RunControl,
+        worker: &'a WorkerProgram,
+        deadline: Option<Instant>,
+        messages: Sender<Message>,
+    ) -> Self {
+        Self {
+            task,
+            key,
+            store,
+            control,
+            worker,
+            deadline,
+            messages,
+            state: State::default(),
+        }
+    }
+
+    /// The small blob of that digest, if the task put one.
+    pub(super) fn inline(&self, digest: &Hash) -> Option<Arc<[u8]>> {
+        locked(&self.state.inline).get(digest).cloned()
+    }
+
+    /// The blobs that were asked for and are not there.
+    pub(super) fn lost(&self) -> Vec<BlobRef> {
+        std::mem::take(&mut *locked(&self.state.lost))
+    }
+
+    /// Whether the task has a resumable folder.
+    pub(super) fn used_resumable(&self) -> bool {
+        self.state.resumable.load(Ordering::Relaxed)
+    }
+}
+
+impl Host for TaskHost<'_> {
+    fn blob(&self, blob: BlobRef) -> Result<Blob, TaskError> {
+        if let Some(bytes) = self.inline(&blob.digest) {
+            return Ok(Blob::new(Arc::new(bytes), None));
+        }
+        match self.store.blob(&blob.digest, blob.bytes) {
+            Ok(content) => {
+                let path = content.path().map(Arc::from);
+                Ok(Blob::new(Arc::new(content), path))
+            }
+            Err(error @ (BlobError::Missing { .. } | BlobError::Damaged { .. })) => {
+                locked(&self.state.lost).push(blob);
+                Err(TaskError::new(TaskErrorKind::Store, error.to_string()))
+            }
+            Err(error) => Err(TaskError::new(TaskErrorKind::Store, error.to_string())),
+        }
+    }
+
+    fn write(&self) -> Result<Box<dyn BlobSink + '_>, TaskError> {
+        let writer = self
+            .store
+            .write_blob()
+            .map_err(|error| store_error(&error))?;
+        Ok(Box::new(Sink(writer)))
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<BlobRef, TaskError> {
+        if bytes.len() > MOST_INLINE_BYTES {
+            let stored = self.store.put(bytes).map_err(|error| store_error(&error))?;
+            return Ok(from_store(stored));
+        }
+        let blob = llmcl_cache::BlobRef::of(bytes);
+        locked(&self.state.inline)
+            .entry(blob.digest)
+            .or_insert_with(|| bytes.into());
+        Ok(from_store(blob))
+    }
+
+    fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError> {
+        let scratch = self.store.scratch().map_err(|error| store_error(&error))?;
+        Ok(Box::new(ScratchFolder(scratch)))
+    }
+
+    fn resumable(&self) -> Result<Box<Path>, TaskError> {
+        self.state.resumable.store(true, Ordering::Relaxed);
+        let folder = self.store.resumable(&self.key);
+        Ok(folder.map_err(|error| store_error(&error))?.into())
+    }
+
+    fn progress(&self, done: u64, total: Option<u64>) {
+        let mut last = locked(&self.state.last_progress);
+        if last.is_some_and(|last| last.elapsed() < PROGRESS_PAUSE) {
+            return;
+        }
+        *last = Some(Instant::now());
+        let news = News::Progress { done, total };
+        // The scheduler outlives every task, so it is there to hear this.
+        let _ = self.messages.send(Message {
+            task: self.task,
+            news,
+        });
+    }
+
+    fn checkpoint(&self) -> Result<(), TaskError> {
+        if self.control.is_stopping() {
+            let message = "the run is being stopped";
+            return Err(TaskError::new(TaskErrorKind::Cancelled, message));
+        }
+        if self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            let message = "the time for this attempt is up";
+            return Err(TaskError::new(TaskErrorKind::TimedOut, message));
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn worker(&self, worker: &str) -> Command {
+        let mut command = Command::new(&self.worker.program);
+        command.args(&self.worker.arguments).arg(worker);
+        command
+    }
+}
+
+struct Sink(BlobWriter);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl BlobSink for Sink {
+    fn finish(self: Box<Self>) -> Result<BlobRef, TaskError> {
+        let stored = self.0.finish().map_err(|error| store_error(&error))?;
+        Ok(from_store(stored))
+    }
+}
+
+struct ScratchFolder(Scratch);
+
+impl AsRef<Path> for ScratchFolder {
+    fn as_ref(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// A task's error for one of the store, with the cause that the store's message leaves out.
+pub(super) fn store_error(error: &StoreError) -> TaskError {
+    let message = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    TaskError::new(TaskErrorKind::Store, message)
+}
+
+/// A panic inside a task must not take what others share with it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,577 @@
+//! The scheduler: it decides about tasks as they come up, starts those that must run, and hears how they end.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use blake3::Hash;
+use llmcl_cache::Store;
+use llmcl_stages_api::artifact::BlobRef;
+use llmcl_stages_api::expr::AxisFields;
+use llmcl_stages_api::value::Value;
+
+use super::announce::Announcer;
+use super::attempt::{Shared, execute};
+use super::graph::Graph;
+use super::job::{Ended, Job, Message, News};
+use super::queue::Queue;
+use super::{End, Run, RunControl, RunOptions};
+use crate::events::{
+    Event, Failure, FailureKind, Finish, OutputDigest, Summary, What, milliseconds,
+};
+use crate::history::History;
+use crate::model::{Experiment, Stage, StageId, TaskId};
+use crate::outputs::{Done, Found, find};
+use crate::plan::Plan;
+use crate::resolve::{Decision, Fact, Live, Pruning, Resolver, Trouble};
+
+/// How often it is looked whether the run was stopped while nothing else happens.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Where a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Something that it hangs on is not settled, or it is about to be decided about.
+    Waiting,
+    /// It is in the queue under this key.
+    Ready(Hash),
+    /// Another task with this key is in the queue or running.
+    Following(Hash),
+    /// It is being executed under this key. `stale` says that something it hangs on is being redone: its result is
+    /// recorded, and then it is decided about again.
+    Running { key: Hash, stale: bool },
+    /// Its fact is final.
+    Settled,
+}
+
+pub(super) struct Scheduler<'a> {
+    pub(super) resolver: &'a Resolver<'a>,
+    shared: Shared<'a>,
+    pub(super) announcer: Announcer<'a>,
+    pub(super) graph: Graph,
+    pub(super) queue: Queue,
+    remaining: Vec<Duration>,
+    pub(super) facts: Vec<Fact>,
+    pub(super) steps: Vec<Step>,
+    /// How many tasks that a task hangs on are not settled.
+    pub(super) pending: Vec<usize>,
+    /// Tasks that wait for nothing and are to be decided about.
+    pub(super) todo: VecDeque<TaskId>,
+    /// The task that is in the queue or running for a key.
+    pub(super) owners: HashMap<Hash, TaskId>,
+    pub(super) followers: HashMap<Hash, Vec<TaskId>>,
+    /// The keys that were executed in this run. What was forced is not forced again.
+    pub(super) executed: HashSet<Hash>,
+    /// What has been redone already: a task and a blob that was lost.
+    pub(super) redone: HashSet<(TaskId, Hash)>,
+    pub(super) ends: Vec<End>,
+    jobs: HashMap<TaskId, Live>,
+    axis_fields: HashMap<StageId, Arc<AxisFields>>,
+    failed: bool,
+    interrupted: bool,
+    begun: Instant,
+}
+
+impl<'a> Scheduler<'a> {
+    pub(super) fn new(
+        resolver: &'a Resolver<'a>,
+        store: &'a Store,
+        options: &'a RunOptions,
+        control: &'a RunControl,
+        plan: Plan,
+        name: String,
+        sink: &'a mut dyn FnMut(&Event),
+    ) -> Self {
+        let experiment = resolver.experiment;
+        let count = experiment.tasks.len();
+        let mut announcer = Announcer::new(store, name, sink);
+        announcer.tell(What::RunStarted {
+            run: announcer.run().to_owned(),
+            experiment: experiment.name.clone(),
+            planned: plan.counts(),
+            jobs: options.jobs.get(),
+        });
+        let graph = Graph::of(resolver);
+        let remaining = graph.remaining(experiment, &plan, &History::of(store));
+        let mut scheduler = Self {
+            resolver,
+            shared: Shared {
+                experiment,
+                store,
+                options,
+                control,
+            },
+            announcer,
+            queue: Queue::new(options.jobs.get(), options.memory),
+            remaining,
+            facts: vec![Fact::Unknown { gate: None }; count],
+            steps: vec![Step::Waiting; count],
+            pending: (0..count)
+                .map(|task| graph.upstream(task).count())
+                .collect(),
+            graph,
+            todo: VecDeque::new(),
+            owners: HashMap::new(),
+            followers: HashMap::new(),
+            executed: HashSet::new(),
+            redone: HashSet::new(),
+            ends: vec![End::Left; count],
+            jobs: HashMap::new(),
+            axis_fields: HashMap::new(),
+            failed: false,
+            interrupted: false,
+            begun: Instant::now(),
+        };
+        scheduler.take_over(plan);
+        scheduler
+    }
+
+    /// Takes over what the plan has settled, in the order of the tasks.
+    fn take_over(&mut self, plan: Plan) {
+        for (task, fact) in plan.facts.into_iter().enumerate() {
+            match fact {
+                Fact::Done(done) => {
+                    if let Some(key) = plan.tasks[task].key {
+                        self.finish(task, key, done, Finish::Cached, Duration::ZERO);
+                    }
+                }
+                Fact::Pruned(pruning) if pruning.settled => self.prune(task, pruning),
+                Fact::Pruned(_) | Fact::Unknown { .. } | Fact::Failed => {}
+            }
+        }
+        let undecided =
+            |&task: &TaskId| self.steps[task] == Step::Waiting && self.pending[task] == 0;
+        self.todo = (0..self.steps.len()).filter(undecided).collect();
+    }
+
+    /// Runs until nothing is left, or nothing may be started any more.
+    pub(super) fn run(mut self) -> Run {
+        std::thread::scope(|scope| {
+            let (messages, news) = mpsc::channel();
+            loop {
+                self.decide_all();
+                self.start_all(scope, &messages);
+                if self.queue.is_idle() {
+                    break;
+                }
+                match news.recv_timeout(PATIENCE) {
+                    Ok(message) => self.hear(message),
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                }
+                self.look_for_stop();
+                self.tell_notices();
+            }
+        });
+        self.look_for_stop();
+        self.tell_notices();
+        let summary = self.summary();
+        let (name, summary) = self.announcer.finish(summary);
+        Run {
+            name,
+            summary,
+            ends: self.ends,
+        }
+    }
+
+    fn decide_all(&mut self) {
+        while let Some(task) = self.todo.pop_front() {
+            if self.steps[task] == Step::Waiting && self.pending[task] == 0 {
+                match self.resolver.decide(task, &self.facts) {
+                    Ok(Decision::Pruned(pruning)) => self.prune(task, pruning),
+                    Ok(Decision::Blocked(because)) => self.not_run(task, because),
+                    Ok(Decision::Live(live)) => self.look_up(task, live),
+                    Err(trouble) => self.fail(task, trouble.into(), 0),
+                }
+            }
+        }
+    }
+
+    fn look_up(&mut self, task: TaskId, live: Live) {
+        let Some(key) = live.key else {
+            let message = "the key of the task could not be made";
+            return self.fail(task, internal(message), 0);
+        };
+        if self.owners.contains_key(&key) {
+            self.steps[task] = Step::Following(key);
+            self.followers.entry(key).or_default().push(task);
+            return;
+        }
+        if !self.is_forced(task, &key) {
+            if let Found::Outputs(done) = find(self.shared.store, self.stage(task), &key) {
+                let how = match self.executed.contains(&key) {
+                    true => Finish::Shared,
+                    false => Finish::Cached,
+                };
+                return self.finish(task, key, Arc::new(done), how, Duration::ZERO);
+            }
+        }
+        let stage = self.stage(task);
+        let params = &self.shared.experiment.tasks[task].params;
+        let needs = stage
+            .kind
+            .needs(params, self.resolver.input_bytes(task, &self.facts));
+        self.steps[task] = Step::Ready(key);
+        self.owners.insert(key, task);
+        self.jobs.insert(task, live);
+        self.queue.push(task, self.remaining[task], needs);
+    }
+
+    fn is_forced(&self, task: TaskId, key: &Hash) -> bool {
+        self.resolver.choices.force.contains(&task) && !self.executed.contains(key)
+    }
+
+    fn start_all<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, messages: &Sender<Message>)
+    where
+        'a: 'scope,
+    {
+        let keep_going = self.shared.options.keep_going;
+        while !self.shared.control.is_stopping() && (keep_going || !self.failed) {
+            let Some((task, needs)) = self.queue.start() else {
+                return;
+            };
+            let Some(live) = self.jobs.remove(&task) else {
+                self.queue.release(task);
+                continue;
+            };
+            match self.job(task, &live, needs) {
+                Ok(job) => {
+                    self.steps[task] = Step::Running {
+                        key: job.key,
+                        stale: false,
+                    };
+                    let (shared, messages) = (self.shared, messages.clone());
+                    scope.spawn(move || execute(shared, &job, &messages));
+                }
+                Err(trouble) => {
+                    self.queue.release(task);
+                    self.release(task);
+                    self.fail(task, trouble.into(), 0);
+                    self.decide_all();
+                }
+            }
+        }
+    }
+
+    fn job(
+        &mut self,
+        task: TaskId,
+        live: &Live,
+        needs: llmcl_stages_api::task::Needs,
+    ) -> Result<Job, Failure> {
+        let key = live
+            .key
+            .ok_or_else(|| internal("the key of the task is not known"))?;
+        let experiment = self.shared.experiment;
+        let stage = experiment.tasks[task].stage;
+        let axis_fields = self.axis_fields.entry(stage);
+        let axis_fields =
+            axis_fields.or_insert_with(|| Arc::new(axis_fields_of(experiment, stage)));
+        Ok(Job {
+            task,
+            name: experiment.task_name(task),
+            key,
+            shape: live.shape,
+            parts: self.resolver.parts(task, &self.facts)?,
+            inputs: self.resolver.members(task, &self.facts)?,
+            files: self.resolver.files(task)?,
+            axis_fields: Arc::clone(axis_fields),
+            needs,
+            forced: self.is_forced(task, &key),
+        })
+    }
+
+    fn hear(&mut self, Message { task, news }: Message) {
+        let name = || self.shared.experiment.task_name(task);
+        match news {
+            News::Waiting => self.announcer.tell(What::TaskWaiting { task: name() }),
+            News::Started => {
+                if let Step::Running { key, .. } = self.steps[task] {
+                    self.announcer.tell(What::TaskStarted { task: name(), key });
+                }
+            }
+            News::Progress { done, total } => self.announcer.tell(What::TaskProgress {
+                task: name(),
+                done,
+                total,
+            }),
+            News::Retried {
+                attempt,
+                failure,
+                pause,
+            } => self.announcer.tell(What::TaskRetried {
+                task: name(),
+                attempt,
+                failure,
+                pause_ms: milliseconds(pause),
+            }),
+            News::Ended(ended) => self.ended(task, ended),
+        }
+    }
+
+    fn ended(&mut self, task: TaskId, ended: Ended) {
+        self.queue.release(task);
+        let Step::Running { key, stale } = self.steps[task] else {
+            return;
+        };
+        let followers = self.release(task);
+        match ended {
+            Ended::Executed { done, duration } => {
+                self.executed.insert(key);
+                self.hand_out(task, key, stale, Arc::new(done), Finish::Executed, duration);
+            }
+            Ended::Taken(done) => {
+                self.hand_out(
+                    task,
+                    key,
+                    stale,
+                    Arc::new(done),
+                    Finish::Taken,
+                    Duration::ZERO,
+                );
+            }
+            Ended::Failed { failure, attempts } => {
+                self.fail(task, failure, attempts);
+                followers
+                    .into_iter()
+                    .for_each(|other| self.not_run(other, task));
+                return;
+            }
+            Ended::Lost {
+                blobs,
+                failure,
+                attempts,
+            } => self.lost(task, &blobs, failure, attempts),
+            Ended::Stopped => self.steps[task] = Step::Waiting,
+        }
+        // The followers find what was recorded, or one of them does the work.
+        for other in followers {
+            self.wait(other);
+        }
+    }
+
+    fn hand_out(
+        &mut self,
+        task: TaskId,
+        key: Hash,
+        stale: bool,
+        done: Arc<Done>,
+        how: Finish,
+        duration: Duration,
+    ) {
+        self.finish(task, key, done, how, duration);
+        if stale {
+            self.unsettle(task);
+            self.wait(task);
+        }
+    }
+
+    /// Gives up the key of a task that is not in the queue and not running any more. Returns those that followed it.
+    pub(super) fn release(&mut self, task: TaskId) -> Vec<TaskId> {
+        let (Step::Ready(key) | Step::Running { key, .. }) = self.steps[task] else {
+            return Vec::new();
+        };
+        self.owners.remove(&key);
+        self.followers.remove(&key).unwrap_or_default()
+    }
+
+    /// Has a task decided about, once nothing is left that it waits for.
+    pub(super) fn wait(&mut self, task: TaskId) {
+        self.steps[task] = Step::Waiting;
+        if self.pending[task] == 0 {
+            self.todo.push_back(task);
+        }
+    }
+
+    fn settle(&mut self, task: TaskId, fact: Fact) {
+        self.facts[task] = fact;
+        self.steps[task] = Step::Settled;
+        let dependents: Vec<TaskId> = self.graph.dependents(task).collect();
+        for next in dependents {
+            self.pending[next] -= 1;
+            if self.pending[next] == 0 && self.steps[next] == Step::Waiting {
+                self.todo.push_back(next);
+            }
+        }
+    }
+
+    /// Takes back that a task is settled.
+    pub(super) fn unsettle(&mut self, task: TaskId) {
+        self.facts[task] = Fact::Unknown { gate: None };
+        self.steps[task] = Step::Waiting;
+        let dependents: Vec<TaskId> = self.graph.dependents(task).collect();
+        for next in dependents {
+            self.pending[next] += 1;
+        }
+    }
+
+    fn finish(
+        &mut self,
+        task: TaskId,
+        key: Hash,
+        done: Arc<Done>,
+        how: Finish,
+        duration: Duration,
+    ) {
+        let executed = how == Finish::Executed;
+        // After something was redone, tasks come by a second time; what has been told is told again only if it is
+        // another thing.
+        let (known, before) = match &self.ends[task] {
+            End::Done { outputs, executed } => (outputs.outputs() == done.outputs(), *executed),
+            _ => (false, false),
+        };
+        if !known || executed {
+            self.announcer.tell(What::TaskFinished {
+                task: self.shared.experiment.task_name(task),
+                key,
+                how,
+                outputs: told(&done),
+                duration_ms: milliseconds(duration),
+            });
+            if let Some(outcome) = done.outcome() {
+                self.announcer.tell(What::GateDecided {
+                    task: self.shared.experiment.task_name(task),
+                    outcome: outcome.outcome.clone(),
+                    note: outcome.note.clone(),
+                    statistics: outcome.statistics.clone(),
+                });
+            }
+        }
+        self.ends[task] = End::Done {
+            outputs: Arc::clone(&done),
+            executed: executed || before,
+        };
+        self.settle(task, Fact::Done(done));
+    }
+
+    fn prune(&mut self, task: TaskId, pruning: Pruning) {
+        self.announcer.tell(What::TaskPruned {
+            task: self.shared.experiment.task_name(task),
+            gate: pruning.reason.gate.clone(),
+            outcome: pruning.reason.outcome.clone(),
+        });
+        self.ends[task] = End::Pruned(pruning.clone());
+        self.settle(task, Fact::Pruned(pruning));
+    }
+
+    pub(super) fn fail(&mut self, task: TaskId, failure: Failure, attempts: u32) {
+        self.failed = true;
+        self.announcer.tell(What::TaskFailed {
+            task: self.shared.experiment.task_name(task),
+            failure,
+            attempts,
+        });
+        self.ends[task] = End::Failed;
+        self.settle(task, Fact::Failed);
+    }
+
+    fn not_run(&mut self, task: TaskId, because: TaskId) {
+        self.announcer.tell(What::TaskNotRun {
+            task: self.shared.experiment.task_name(task),
+            because: self.shared.experiment.task_name(because),
+        });
+        self.ends[task] = End::NotRun;
+        self.settle(task, Fact::Failed);
+    }
+
+    fn look_for_stop(&mut self) {
+        if self.shared.control.is_stopping() && !self.interrupted {
+            self.interrupted = true;
+            self.announcer.tell(What::Interrupted);
+        }
+    }
+
+    fn tell_notices(&mut self) {
+        for notice in self.shared.store.notices() {
+            let message = notice.to_string();
+            self.announcer.tell(What::StoreNotice { message });
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let mut summary = Summary {
+            interrupted: self.interrupted,
+            duration_ms: milliseconds(self.begun.elapsed()),
+            ..Summary::default()
+        };
+        for end in &self.ends {
+            *match end {
+                End::Done { executed: true, .. } => &mut summary.executed,
+                End::Done { .. } => &mut summary.cached,
+                End::Pruned(_) => &mut summary.pruned,
+                End::Failed => &mut summary.failed,
+                End::NotRun => &mut summary.not_run,
+                End::Left => &mut summary.left,
+            } += 1;
+        }
+        summary
+    }
+
+    fn stage(&self, task: TaskId) -> &'a Stage {
+        let experiment = self.shared.experiment;
+        &experiment.stages[experiment.tasks[task].stage]
+    }
+
+    /// The files of the repository that a task takes in.
+    pub(super) fn takes_in(&self, task: TaskId, blob: BlobRef) -> bool {
+        let files = self.resolver.files(task).unwrap_or_default();
+        files.iter().any(|(_, file)| *file == blob)
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self {
+            kind: FailureKind::Input,
+            message: trouble.to_string(),
+            hint: trouble.hint().map(str::to_owned),
+        }
+    }
+}
+
+fn internal(message: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Internal,
+        message: message.to_owned(),
+        hint: None,
+    }
+}
+
+fn told(done: &Done) -> std::collections::BTreeMap<String, OutputDigest> {
+    let outputs = done.outputs().iter();
+    outputs
+        .map(|(port, output)| {
+            let digest = OutputDigest {
+                digest: output.digest,
+                bytes: output.artifact.bytes(),
+            };
+            (port.clone(), digest)
+        })
+        .collect()
+}
+
+/// The fields of axis values that a stage's expressions read, by axis and label.
+fn axis_fields_of(experiment: &Experiment, stage: StageId) -> AxisFields {
+    let mut fields = AxisFields::new();
+    for (name, field) in &experiment.stages[stage].axis_reads {
+        let Some(axis) = experiment.axes.iter().find(|axis| axis.name == *name) else {
+            continue;
+        };
+        let labels = fields.entry(name.clone()).or_default();
+        for value in &axis.values {
+            let read = value.value.field(field);
+            let label = match &value.label {
+                Value::Text(text) => text.clone(),
+                other => other.to_string(),
+            };
+            if !read.is_none() {
+                labels
+                    .entry(label)
+                    .or_default()
+                    .insert(field.clone(), read.clone());
+            }
+        }
+    }
+    fields
+}
