@@ -13,7 +13,7 @@ use crate::artifact::{Artifact, ArtifactFile, BlobRef};
 use crate::expr::AxisFields;
 use crate::outcome::{self, Outcome};
 use crate::param::Params;
-use crate::table::{Table, TableBuilder};
+use crate::table::{Schema, Table, TableBuilder};
 use crate::tensors::{self, TensorSet};
 use crate::value::Value;
 
@@ -306,8 +306,19 @@ impl TaskContext<'_> {
     /// # Errors
     /// If a table cannot be read, or columns of the same name do not go together.
     pub fn table(&self, port: &str) -> Result<Table, TaskError> {
+        self.union(self.members(port))
+    }
+
+    /// Reads the tables of some members as one, as [`TaskContext::table`] does with all members at a port.
+    ///
+    /// Pruned members have no rows. Where no member is there, the table is empty and nothing is known of its
+    /// columns.
+    ///
+    /// # Errors
+    /// If a table cannot be read, or columns of the same name do not go together.
+    pub fn union(&self, members: &[Member]) -> Result<Table, TaskError> {
         let mut whole: Option<Table> = None;
-        for member in self.members(port) {
+        for member in members {
             let MemberState::Present(artifact) = &member.state else {
                 continue;
             };
@@ -326,7 +337,8 @@ impl TaskContext<'_> {
                 None => whole = Some(table),
             }
         }
-        Ok(whole.unwrap_or_default())
+        let unknown = || TableBuilder::new(&Schema::default().open()).finish();
+        Ok(whole.unwrap_or_else(unknown))
     }
 
     fn table_file(&self, artifact: &Artifact) -> Result<Table, TaskError> {
