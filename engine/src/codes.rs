@@ -82,20 +82,18 @@ codes! {
     BadMap = "E0125",
     /// An input that the kind needs.
     MissingInput = "E0126",
-    /// A corpus that cannot be used.
-    BadCorpus = "E0127",
     /// Claims without their verdict.
-    BadClaim = "E0128",
+    BadClaim = "E0127",
     /// A `--set` that cannot be applied.
-    BadSet = "E0129",
+    BadSet = "E0128",
     /// A stage that cannot report what was pruned.
-    CannotReport = "E0130",
+    CannotReport = "E0129",
     /// A method without the profile that it needs.
-    MissingProfile = "E0131",
+    MissingProfile = "E0130",
     /// A name in an expression that nothing has.
-    UnknownName = "E0132",
+    UnknownName = "E0131",
     /// A file that is not there.
-    MissingFile = "E0133",
+    MissingFile = "E0132",
 }
 
 impl Code {

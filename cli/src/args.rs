@@ -1,0 +1,117 @@
+//! What can be written on the command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::size::Size;
+
+/// Runs experiments on language-model weights: a TOML file describes a DAG of stages, and only what is not done
+/// yet is run.
+#[derive(Debug, Parser)]
+#[command(name = "llmcl", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub(crate) color: Colour,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check an experiment file, and report all its mistakes
+    Check(ExperimentArgs),
+    /// Show what a run would do and why; writes nothing
+    Plan(PlanArgs),
+    /// Run an experiment: everything that is not done yet
+    Run(RunArgs),
+    /// Show how far each stage is
+    Status(PlanArgs),
+    /// Explain why a task would run or not: each component of its key, old and new
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of experiment files
+    Schema,
+    /// Explain a code such as E0103, or list all codes
+    Help(HelpArgs),
+    /// Do one piece of work in a fresh process; the engine starts this
+    #[command(hide = true)]
+    Worker { name: String },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExperimentArgs {
+    /// The experiment file
+    pub(crate) file: PathBuf,
+    /// Change a value of the file before it is read, such as axes.model.corpus=corpora/mine.toml
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) settings: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// The store [default: .llmcl at the root of the workspace]
+    #[arg(long, env = "LLMCL_STORE", value_name = "FOLDER")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// How many tasks run at a time [default: the number of processors]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Working memory that all tasks may have together, such as 12G [default: four fifths of what is free]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<Size>,
+    /// Go on with the rest after a failure
+    #[arg(short, long)]
+    pub(crate) keep_going: bool,
+    /// Print the events of the run as lines of JSON instead of the reports
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print no progress and no reports
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The experiment file
+    pub(crate) file: PathBuf,
+    /// The task: its stage and its axis values, such as bench/whisper_base/zstd_19
+    pub(crate) task: String,
+    /// Change a value of the file before it is read
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) settings: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HelpArgs {
+    /// The code
+    pub(crate) code: Option<String>,
+}

@@ -1,0 +1,37 @@
+//! What most commands begin with: the experiment and the store.
+
+use std::path::Path;
+
+use llmcl_cache::Store;
+use llmcl_engine::check::{self, Loaded};
+use llmcl_engine::project;
+use llmcl_stages_api::registry::Registry;
+
+use crate::args::{ExperimentArgs, StoreArgs};
+use crate::diagnostics;
+use crate::exit::Exit;
+use crate::text::tell;
+
+/// Reads an experiment; its mistakes go to the terminal.
+pub(crate) fn load(arguments: &ExperimentArgs, registry: &Registry) -> Result<Loaded, Exit> {
+    check::load(&arguments.file, &arguments.settings, registry).map_err(|mistakes| {
+        tell(diagnostics::render(&mistakes).trim_end());
+        Exit::Mistakes
+    })
+}
+
+/// Opens the store that the command line, the environment or the experiment's place names.
+pub(crate) fn open(arguments: &StoreArgs, experiment: &Path) -> Result<Store, Exit> {
+    let folder = experiment
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let root = project::root(&folder);
+    // The variable has been read with the arguments.
+    let path = project::store(&root, arguments.store.as_deref(), None);
+    Store::open(&path).map_err(|error| {
+        tell(&format!("error: cannot open the store: {error}"));
+        Exit::Store
+    })
+}
