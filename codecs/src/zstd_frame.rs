@@ -17,30 +17,35 @@ pub const LEAST_LEVEL: u32 = 1;
 /// Highest level.
 pub const MOST_LEVEL: u32 = 22;
 
-/// Base-two logarithm of the largest window that a decoder accepts: 128 MiB, which level 22 uses and none exceeds.
-pub const WINDOW_LOG_MAX: u32 = 27;
-
 const LIBRARY: &str = "zstd";
 
-/// What libzstd needs beside the window to decode: two blocks of 128 KiB, tables, and the buffers here.
-const DECODE_OVERHEAD: u64 = 1 << 20;
+/// Base-two logarithm of the window that libzstd uses at `level` for contents of any length. A reader accepts no larger
+/// one, so it never needs more than 8 MiB for it up to level 19, and 128 MiB at level 22.
+pub fn window_log(level: u32) -> u32 {
+    match level {
+        0..=19 => 23,
+        20 => 25,
+        21 => 26,
+        _ => 27,
+    }
+}
 
-/// Upper estimate of the bytes of memory that writing a frame takes.
-///
-/// libzstd shrinks its tables to the content size. Without that, its own estimates (`ZSTD_estimateCStreamSize`) are
-/// 90 MiB up to level 19 and 800 MiB up to 22.
+/// Upper estimate of the bytes of memory that writing a frame takes: the window, the tables, which are shrunk for
+/// short contents, and the buffers.
 pub fn encode_memory(level: u32, content: u64) -> u64 {
     let most = match level {
-        0..=12 => 48 << 20,
-        13..=19 => 96 << 20,
+        0..=12 => 64 << 20,
+        13..=19 => 104 << 20,
+        20 => 240 << 20,
+        21 => 480 << 20,
         _ => 832 << 20,
     };
     content.saturating_mul(16).saturating_add(8 << 20).min(most)
 }
 
-/// Upper estimate of the bytes of memory that reading a frame takes.
-pub fn decode_memory(content: u64) -> u64 {
-    content.min(1 << WINDOW_LOG_MAX) + DECODE_OVERHEAD
+/// Upper estimate of the bytes of memory that reading a frame takes: the window, and a MiB for blocks and buffers.
+pub fn decode_memory(level: u32, content: u64) -> u64 {
+    content.min(1 << window_log(level)) + (1 << 20)
 }
 
 fn encode_error(code: ErrorCode) -> EncodeError {
@@ -50,9 +55,18 @@ fn encode_error(code: ErrorCode) -> EncodeError {
     }
 }
 
+fn wrong_length() -> EncodeError {
+    EncodeError::Backend {
+        library: LIBRARY,
+        message: "the content is not as long as announced".to_owned(),
+    }
+}
+
 /// Writes one frame whose content is given in pieces.
 pub struct FrameWriter {
     context: CCtx<'static>,
+    /// Bytes of content that are yet to come. libzstd forgets the announced size where a frame ends at once.
+    left: u64,
     buffer: Vec<u8>,
 }
 
@@ -79,6 +93,7 @@ impl FrameWriter {
             .map_err(encode_error)?;
         Ok(FrameWriter {
             context,
+            left: content,
             buffer: vec![0; CHUNK_BYTES],
         })
     }
@@ -87,9 +102,13 @@ impl FrameWriter {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::Backend`] where libzstd fails, also when there is more content than was announced;
+    /// [`EncodeError::Backend`] where libzstd fails or there is more content than announced;
     /// [`EncodeError::Write`] where `out` does.
     pub fn put(&mut self, piece: &[u8], out: &mut CountingWriter<'_>) -> Result<(), EncodeError> {
+        self.left = self
+            .left
+            .checked_sub(piece.len() as u64)
+            .ok_or_else(wrong_length)?;
         let mut input = InBuffer::around(piece);
         while input.pos() < piece.len() {
             let mut output = OutBuffer::around(self.buffer.as_mut_slice());
@@ -105,9 +124,12 @@ impl FrameWriter {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::Backend`] where libzstd fails, also when there was less content than announced;
+    /// [`EncodeError::Backend`] where libzstd fails or there was less content than announced;
     /// [`EncodeError::Write`] where `out` does.
     pub fn finish(mut self, out: &mut CountingWriter<'_>) -> Result<(), EncodeError> {
+        if self.left > 0 {
+            return Err(wrong_length());
+        }
         loop {
             let mut output = OutBuffer::around(self.buffer.as_mut_slice());
             let left = self.context.end_stream(&mut output).map_err(encode_error)?;
@@ -132,12 +154,12 @@ pub struct FrameReader<'a> {
 }
 
 impl<'a> FrameReader<'a> {
-    /// Begins to read `frame`, which lies at offset `at` of its unit.
+    /// Begins to read `frame`, which lies at offset `at` of its unit and was written at `level`.
     ///
     /// # Errors
     ///
     /// [`DecodeError::Backend`] where this is no zstd frame, or one that does not say how long its content is.
-    pub fn new(frame: &'a [u8], at: u64) -> Result<Self, DecodeError> {
+    pub fn new(frame: &'a [u8], at: u64, level: u32) -> Result<Self, DecodeError> {
         let refuse = |message: &str| DecodeError::Backend {
             library: LIBRARY,
             at,
@@ -149,7 +171,7 @@ impl<'a> FrameReader<'a> {
         let mut context =
             DCtx::try_create().ok_or_else(|| refuse("no memory for a decompression context"))?;
         context
-            .set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))
+            .set_parameter(DParameter::WindowLogMax(window_log(level)))
             .map_err(|code| refuse(get_error_name(code)))?;
         Ok(FrameReader {
             context,
@@ -171,7 +193,7 @@ impl<'a> FrameReader<'a> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Backend`] where the frame is damaged or its window is above [`WINDOW_LOG_MAX`],
+    /// [`DecodeError::Backend`] where the frame is damaged or its window is above that of [`window_log`],
     /// [`DecodeError::Truncated`] where it ends early, and [`DecodeError::Length`] where the content is not as long as
     /// declared.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DecodeError> {
@@ -228,5 +250,71 @@ impl<'a> FrameReader<'a> {
                 found: found as u64,
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        (0u32..400_000)
+            .map(|i| (i % 60_000 * (i % 60_000) / 77) as u8 % 23)
+            .collect()
+    }
+
+    fn write(level: u32, content: &[u8], piece: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut out = CountingWriter::new(&mut bytes);
+        let mut frame = FrameWriter::new(level, content.len() as u64).unwrap();
+        for piece in content.chunks(piece) {
+            frame.put(piece, &mut out).unwrap();
+        }
+        frame.finish(&mut out).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_the_pieces() {
+        let content = sample();
+        for level in [1, 3, 19] {
+            let whole = write(level, &content, content.len());
+            for piece in [1000, 65_536, 131_072, 131_073] {
+                assert!(write(level, &content, piece) == whole, "{level}, {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_is_an_error() {
+        let mut bytes = Vec::new();
+        let mut out = CountingWriter::new(&mut bytes);
+        let frame = FrameWriter::new(3, 5).unwrap();
+        assert!(frame.finish(&mut out).is_err());
+        let mut frame = FrameWriter::new(3, 5).unwrap();
+        let put = frame.put(&[0; 6], &mut out);
+        assert!(put.is_err() || frame.finish(&mut out).is_err());
+    }
+
+    #[test]
+    fn a_window_above_the_levels_is_refused() {
+        // Level 22 has a window of 2^27 for a content that long; the rest of the frame is not even looked at.
+        let mut header = Vec::new();
+        let mut out = CountingWriter::new(&mut header);
+        let mut frame = FrameWriter::new(22, 1 << 30).unwrap();
+        frame.put(&sample(), &mut out).unwrap();
+        let mut reader = FrameReader::new(&header, 0, 19).unwrap();
+        let found = reader.read(&mut [0; 16]);
+        assert!(matches!(found, Err(DecodeError::Backend { .. })));
+        let mut reader = FrameReader::new(&header, 0, 22).unwrap();
+        assert_eq!(reader.read(&mut [0; 16]).unwrap(), 16);
+    }
+
+    #[test]
+    fn frames_that_declare_no_size_are_refused() {
+        // A frame of an empty last block whose descriptor has neither a content size nor a single segment.
+        let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x00, 0x01, 0x00, 0x00];
+        let found = FrameReader::new(&frame, 7, 3);
+        assert!(matches!(found, Err(DecodeError::Backend { at: 7, .. })));
     }
 }

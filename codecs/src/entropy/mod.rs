@@ -7,4 +7,6 @@ pub mod counts;
 pub mod float;
 
 pub use counts::{code_length_bits, entropy_bits};
-pub use float::{EntropyError, FloatEntropy, FloatLayout, WordHistogram};
+pub use float::{EntropyError, FloatEntropy, WordHistogram};
+
+pub use crate::float::FloatLayout;

@@ -1,8 +1,16 @@
 //! The methods, one file a family. A family uses no other; what two share lies outside of this folder.
 
+mod byte_split_zstd;
+mod exponent_static;
+mod xz;
 mod zstd;
 
 use crate::method::MethodFamily;
 
 /// Every family that there is.
-pub static FAMILIES: &[&dyn MethodFamily] = &[&zstd::Family];
+pub static FAMILIES: &[&dyn MethodFamily] = &[
+    &byte_split_zstd::Family,
+    &exponent_static::Family,
+    &xz::Family,
+    &zstd::Family,
+];

@@ -89,7 +89,7 @@ impl Method for Zstd {
         out: &mut dyn Write,
     ) -> Result<(), DecodeError> {
         refuse_profile_to_decode(self, profile)?;
-        let mut frame = FrameReader::new(encoded, 0)?;
+        let mut frame = FrameReader::new(encoded, 0, self.level)?;
         let mut buffer = vec![0; CHUNK_BYTES];
         loop {
             let count = frame.read(&mut buffer)?;
@@ -109,6 +109,6 @@ impl Method for Zstd {
     }
 
     fn decode_memory(&self, bytes: u64) -> u64 {
-        zstd_frame::decode_memory(bytes)
+        zstd_frame::decode_memory(self.level, bytes)
     }
 }

@@ -1,0 +1,342 @@
+//! `exponent_static`: the whole exponent of a 16-bit float coded by its frequency in a chunk, sign and mantissa stored.
+//!
+//! This is order-0 coding done with care and nothing more: what any method that models weights has to beat.
+//!
+//! # Format
+//!
+//! | field | bytes |
+//! | --- | --- |
+//! | version, 1 | 1 |
+//! | number of tensors | variable-length integer |
+//! | number of weights of all tensors | variable-length integer |
+//! | per tensor: layout, 0 bf16 or 1 fp16 | 1 |
+//! | … number of weights | variable-length integer |
+//! | … its chunks of [`CHUNK_WEIGHTS`] weights, the last one shorter | |
+//! | per chunk: mode | 1 |
+//! | mode 0, stored: the words | 2 a weight |
+//! | mode 1, constant: the word that all weights are | 2 |
+//! | mode 2, coded: frequencies of the exponents, see [`Frequencies`] | |
+//! | … the exponents, see [`rans`](crate::rans) | |
+//! | … signs and mantissas, see [`FloatLayout::split`] | |
+//!
+//! The number of all weights guards those of the tensors, on which nothing else depends where chunks are constant.
+//!
+//! A chunk is constant if it can be, coded if that is shorter than stored, and stored otherwise.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use crate::accounting::Accounting;
+use crate::bytes::{ByteReader, CountingWriter, put_decoded, write_varint};
+use crate::error::{DecodeError, EncodeError, MethodError};
+use crate::float::FloatLayout;
+use crate::method::{Method, MethodFamily, MethodParameter, ParameterValue};
+use crate::rans::{self, Frequencies};
+use crate::tensor::{Dtype, TensorView};
+use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
+
+const NAME: &str = "exponent_static";
+const VERSION: u8 = 1;
+
+/// Weights of a chunk. Shorter ones follow local statistics more closely and pay more for tables and states; of the
+/// powers of two this one made MiniLM, cast to bf16, the smallest.
+const CHUNK_WEIGHTS: usize = 1 << 18;
+
+const WORD_BYTES: u64 = 2;
+
+const STORED: u8 = 0;
+const CONSTANT: u8 = 1;
+const CODED: u8 = 2;
+
+/// Working memory: a chunk's words, exponents and rest, its encoding, the coder's tables.
+const MEMORY: u64 = 16 * CHUNK_WEIGHTS as u64;
+
+pub(super) struct Family;
+
+impl MethodFamily for Family {
+    fn pattern(&self) -> &'static str {
+        NAME
+    }
+
+    fn about(&self) -> &'static str {
+        "order-0 rANS over the whole exponent of 16-bit floats, chunk by chunk; signs and mantissas stored"
+    }
+
+    fn leaf(&self) -> &'static str {
+        "codecs/src/methods/exponent_static.rs"
+    }
+
+    fn parameters(&self) -> &'static [MethodParameter] {
+        &[]
+    }
+
+    fn needs_profile(&self) -> bool {
+        false
+    }
+
+    fn resolve(
+        &self,
+        name: &str,
+        _parameters: &BTreeMap<String, ParameterValue>,
+    ) -> Option<Result<Box<dyn Method>, MethodError>> {
+        (name == NAME).then(|| Ok(Box::new(ExponentStatic) as Box<dyn Method>))
+    }
+
+    fn examples(&self) -> Vec<String> {
+        vec![NAME.to_owned()]
+    }
+}
+
+struct ExponentStatic;
+
+impl Method for ExponentStatic {
+    fn name(&self) -> String {
+        NAME.to_owned()
+    }
+
+    fn encode(
+        &self,
+        tensors: &[TensorView<'_>],
+        profile: Option<&[u8]>,
+        out: &mut dyn Write,
+    ) -> Result<Accounting, EncodeError> {
+        refuse_profile(self, profile)?;
+        let total = check_tensors(self, tensors)?;
+        let mut out = CountingWriter::new(out);
+        let mut accounting = Accounting::default();
+        let mut scratch = Scratch::default();
+
+        let mut header = vec![VERSION];
+        write_varint(&mut header, tensors.len() as u64);
+        write_varint(&mut header, total / WORD_BYTES);
+        for tensor in tensors {
+            let Some(layout) = FloatLayout::of(tensor.dtype) else {
+                return Err(EncodeError::Dtype {
+                    method: self.name(),
+                    tensor: tensor.name.to_owned(),
+                    dtype: tensor.dtype,
+                });
+            };
+            let (words, _) = tensor.data.as_chunks();
+            header.push(code_of(layout));
+            write_varint(&mut header, words.len() as u64);
+            accounting.container += header.len() as u64;
+            out.put(&header)?;
+            header.clear();
+            for chunk in words.chunks(CHUNK_WEIGHTS) {
+                accounting += scratch.encode(layout, chunk, &mut out)?;
+            }
+        }
+        // Without tensors there is only the header.
+        accounting.container += header.len() as u64;
+        out.put(&header)?;
+        Ok(accounting)
+    }
+
+    fn decode(
+        &self,
+        encoded: &[u8],
+        profile: Option<&[u8]>,
+        out: &mut dyn Write,
+    ) -> Result<(), DecodeError> {
+        refuse_profile_to_decode(self, profile)?;
+        let mut reader = ByteReader::new(encoded);
+        let version = reader.byte("version")?;
+        if version != VERSION {
+            return Err(DecodeError::Field {
+                what: "version",
+                at: 0,
+                expected: "1",
+                found: version.into(),
+            });
+        }
+        let mut scratch = Scratch::default();
+        let tensors = reader.varint("number of tensors")?;
+        let total_at = reader.at();
+        let total = reader.varint("number of all weights")?;
+        let mut unclaimed = total;
+        for _ in 0..tensors {
+            let layout = layout_of(&mut reader)?;
+            let mut left = reader.varint("number of weights")?;
+            unclaimed = unclaimed
+                .checked_sub(left)
+                .ok_or(refuse_total(total_at, total))?;
+            while left > 0 {
+                let weights = left.min(CHUNK_WEIGHTS as u64);
+                scratch.decode(layout, weights as usize, &mut reader)?;
+                put_decoded(out, scratch.words.as_flattened())?;
+                left -= weights;
+            }
+        }
+        if unclaimed > 0 {
+            return Err(refuse_total(total_at, total));
+        }
+        reader.finish()
+    }
+
+    fn takes(&self, dtype: Dtype) -> bool {
+        FloatLayout::of(dtype).is_some()
+    }
+
+    fn encode_memory(&self, _bytes: u64) -> u64 {
+        MEMORY
+    }
+
+    fn decode_memory(&self, _bytes: u64) -> u64 {
+        MEMORY
+    }
+}
+
+fn refuse_total(at: u64, found: u64) -> DecodeError {
+    DecodeError::Field {
+        what: "number of all weights",
+        at,
+        expected: "the sum of the tensors'",
+        found,
+    }
+}
+
+fn code_of(layout: FloatLayout) -> u8 {
+    match layout {
+        FloatLayout::Bf16 => 0,
+        FloatLayout::F16 => 1,
+    }
+}
+
+fn layout_of(reader: &mut ByteReader<'_>) -> Result<FloatLayout, DecodeError> {
+    let at = reader.at();
+    match reader.byte("layout")? {
+        0 => Ok(FloatLayout::Bf16),
+        1 => Ok(FloatLayout::F16),
+        found => Err(DecodeError::Field {
+            what: "layout",
+            at,
+            expected: "0 or 1",
+            found: found.into(),
+        }),
+    }
+}
+
+/// Space for a chunk, used again for the next.
+#[derive(Default)]
+struct Scratch {
+    exponents: Vec<u8>,
+    rest: Vec<u8>,
+    table: Vec<u8>,
+    stream: Vec<u8>,
+    rans_words: Vec<u16>,
+    words: Vec<[u8; 2]>,
+}
+
+impl Scratch {
+    /// Encodes a chunk, which is not empty.
+    fn encode(
+        &mut self,
+        layout: FloatLayout,
+        words: &[[u8; 2]],
+        out: &mut CountingWriter<'_>,
+    ) -> Result<Accounting, EncodeError> {
+        let mut accounting = Accounting {
+            container: 1,
+            ..Accounting::default()
+        };
+        if let Some(word) = constant(words) {
+            out.put(&[CONSTANT])?;
+            out.put(&word)?;
+            accounting.payload = word.len() as u64;
+            return Ok(accounting);
+        }
+        self.code(layout, words);
+        let stored = words.as_flattened();
+        if self.table.len() + self.stream.len() + self.rest.len() < stored.len() {
+            out.put(&[CODED])?;
+            out.put(&self.table)?;
+            out.put(&self.stream)?;
+            out.put(&self.rest)?;
+            accounting.tables = self.table.len() as u64;
+            accounting.payload = (self.stream.len() + self.rest.len()) as u64;
+        } else {
+            out.put(&[STORED])?;
+            out.put(stored)?;
+            accounting.payload = stored.len() as u64;
+        }
+        Ok(accounting)
+    }
+
+    /// Fills table, stream and rest.
+    fn code(&mut self, layout: FloatLayout, words: &[[u8; 2]]) {
+        layout.split(words, &mut self.exponents, &mut self.rest);
+        self.table.clear();
+        self.stream.clear();
+        if let Some(frequencies) = Frequencies::fit(&count(&self.exponents)) {
+            frequencies.write(&mut self.table);
+            rans::encode(
+                &self.exponents,
+                &frequencies,
+                &mut self.rans_words,
+                &mut self.stream,
+            );
+        }
+    }
+
+    /// Decodes a chunk of `weights` weights into `words`.
+    fn decode(
+        &mut self,
+        layout: FloatLayout,
+        weights: usize,
+        reader: &mut ByteReader<'_>,
+    ) -> Result<(), DecodeError> {
+        let at = reader.at();
+        self.words.resize(weights, [0; 2]);
+        match reader.byte("mode of a chunk")? {
+            STORED => {
+                let stored = reader.take(WORD_BYTES * weights as u64, "stored chunk")?;
+                self.words.copy_from_slice(stored.as_chunks().0);
+            }
+            CONSTANT => self.words.fill(reader.array("constant chunk")?),
+            CODED => {
+                let frequencies = Frequencies::read(reader)?;
+                self.exponents.resize(weights, 0);
+                rans::decode(reader, &frequencies, &mut self.exponents)?;
+                let rest = reader.take(layout.rest_bytes(weights) as u64, "signs and mantissas")?;
+                layout.join(&self.exponents, rest, &mut self.words);
+            }
+            found => {
+                return Err(DecodeError::Field {
+                    what: "mode of a chunk",
+                    at,
+                    expected: "0, 1 or 2",
+                    found: found.into(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The word that all are.
+fn constant(words: &[[u8; 2]]) -> Option<[u8; 2]> {
+    let (first, rest) = words.split_first()?;
+    rest.iter().all(|word| word == first).then_some(*first)
+}
+
+/// How often each byte occurs. Four tables, so that equal neighbours do not wait for each other.
+fn count(bytes: &[u8]) -> [u32; 256] {
+    let mut counts = [[0u32; 256]; 4];
+    let (fours, rest) = bytes.as_chunks::<4>();
+    for four in fours {
+        for (table, &byte) in counts.iter_mut().zip(four) {
+            table[usize::from(byte)] += 1;
+        }
+    }
+    let [mut sums, others @ ..] = counts;
+    for &byte in rest {
+        sums[usize::from(byte)] += 1;
+    }
+    for table in others {
+        for (sum, count) in sums.iter_mut().zip(table) {
+            *sum += count;
+        }
+    }
+    sums
+}

@@ -1,0 +1,299 @@
+//! Frequencies of bytes that add up to a power of two, and their compact form.
+
+use crate::bytes::ByteReader;
+use crate::error::DecodeError;
+
+/// Base-two logarithm of what the frequencies add up to in the coder.
+pub const SCALE_BITS: u32 = 12;
+
+/// The coarsest precision of a written table: it must leave room for all 256 symbols.
+const LEAST_PRECISION: u32 = 8;
+
+/// Bits that give the length of a frequency in the written form.
+const LENGTH_BITS: u32 = 4;
+
+/// A frequency for each byte, together 2^[`SCALE_BITS`]; zero for a byte that does not occur.
+///
+/// # Written form
+///
+/// Three bytes: the precision P (8 to 12), the first byte that occurs, and how far the last one is from it. Then for
+/// each byte from first to last, as a stream of bits filled up with zeros to a whole byte, lowest bit first: four bits
+/// for the length of the frequency's number, and the number without its leading one. Written frequencies add up to
+/// 2^P; the coder's are 2^(12 − P) times as large. Short sequences take a lower precision, as their counts say little.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frequencies {
+    precision: u32,
+    /// Adding up to 2^precision.
+    written: [u16; 256],
+}
+
+impl Frequencies {
+    /// Fits frequencies to counts; `None` if nothing was counted.
+    ///
+    /// Every byte that occurs gets its share rounded down, and one at least. What is left over goes one by one to where
+    /// it shortens the code the most (c/(f+½) is the first term of the gain c·ln((f+1)/f)), and what is missing is
+    /// taken where it costs the least. Equal candidates are served in the order of the bytes.
+    pub fn fit(counts: &[u32; 256]) -> Option<Frequencies> {
+        let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
+        if total == 0 {
+            return None;
+        }
+        let precision =
+            (u64::BITS - (total - 1).leading_zeros()).clamp(LEAST_PRECISION, SCALE_BITS);
+        let scale = 1u64 << precision;
+        let mut written = [0u16; 256];
+        let mut given = 0;
+        for (slot, &count) in written.iter_mut().zip(counts) {
+            if count > 0 {
+                let share = (u64::from(count) * scale / total).max(1);
+                *slot = share as u16;
+                given += share;
+            }
+        }
+        while given < scale {
+            let gains = written.iter_mut().zip(counts).filter(|(f, _)| **f > 0);
+            let (slot, _) = gains.reduce(|best, next| {
+                if gains_more(next.1, *next.0, best.1, *best.0) {
+                    next
+                } else {
+                    best
+                }
+            })?;
+            *slot += 1;
+            given += 1;
+        }
+        while given > scale {
+            let losses = written.iter_mut().zip(counts).filter(|(f, _)| **f > 1);
+            let (slot, _) = losses.reduce(|best, next| {
+                if gains_more(best.1, *best.0 - 1, next.1, *next.0 - 1) {
+                    next
+                } else {
+                    best
+                }
+            })?;
+            *slot -= 1;
+            given -= 1;
+        }
+        Some(Frequencies { precision, written })
+    }
+
+    /// The frequency of each byte in the coder, together 2^[`SCALE_BITS`].
+    pub fn scaled(&self) -> [u32; 256] {
+        self.written
+            .map(|frequency| u32::from(frequency) << (SCALE_BITS - self.precision))
+    }
+
+    /// Appends the written form.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let used = |frequency: &u16| *frequency > 0;
+        let first = self.written.iter().position(used).unwrap_or(0);
+        let last = self.written.iter().rposition(used).unwrap_or(0);
+        out.extend([self.precision as u8, first as u8, (last - first) as u8]);
+        let mut bits = BitWriter::new(out);
+        for &frequency in self.written.get(first..=last).unwrap_or(&[]) {
+            let length = u16::BITS - frequency.leading_zeros();
+            bits.put(length, LENGTH_BITS);
+            if length > 1 {
+                let leading = 1 << (length - 1);
+                bits.put(u32::from(frequency) - leading, length - 1);
+            }
+        }
+        bits.finish();
+    }
+
+    /// Takes a written form.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Truncated`] where bytes are missing, [`DecodeError::Field`] where it is not the one form of
+    /// frequencies that add up as they must.
+    pub fn read(reader: &mut ByteReader<'_>) -> Result<Frequencies, DecodeError> {
+        let at = reader.at();
+        let [precision, first, distance] = reader.array("frequency table")?;
+        let refuse = |expected, found| DecodeError::Field {
+            what: "frequency table",
+            at,
+            expected,
+            found,
+        };
+        let precision = u32::from(precision);
+        if !(LEAST_PRECISION..=SCALE_BITS).contains(&precision) {
+            return Err(refuse("of a precision from 8 to 12", precision.into()));
+        }
+        let (first, distance) = (usize::from(first), usize::from(distance));
+        let mut written = [0; 256];
+        let range = written
+            .get_mut(first..=first + distance)
+            .ok_or_else(|| refuse("within 256 symbols", (first + distance) as u64))?;
+        let mut bits = BitReader::new();
+        let mut sum = 0u64;
+        for slot in range.iter_mut() {
+            let length = bits.take(reader, LENGTH_BITS)?;
+            if length > precision + 1 {
+                return Err(refuse("of frequencies up to their sum", length.into()));
+            }
+            if length > 0 {
+                let leading = 1 << (length - 1);
+                *slot = (leading | bits.take(reader, length - 1)?) as u16;
+                sum += u64::from(*slot);
+            }
+        }
+        if sum != 1 << precision {
+            return Err(refuse("of frequencies that add up to its scale", sum));
+        }
+        if range.first() == Some(&0) || range.last() == Some(&0) {
+            return Err(refuse("without unused symbols at its ends", 0));
+        }
+        if bits.rest() != 0 {
+            return Err(refuse("filled up with zero bits", bits.rest().into()));
+        }
+        Ok(Frequencies { precision, written })
+    }
+}
+
+/// Whether one more for a symbol of count `c1` and frequency `f1` is worth more than for `c2` and `f2`.
+fn gains_more(c1: &u32, f1: u16, c2: &u32, f2: u16) -> bool {
+    let weight = |count: &u32, frequency: u16| u64::from(*count) * (2 * u64::from(frequency) + 1);
+    weight(c1, f2) > weight(c2, f1)
+}
+
+struct BitWriter<'a> {
+    out: &'a mut Vec<u8>,
+    held: u32,
+    count: u32,
+}
+
+impl<'a> BitWriter<'a> {
+    fn new(out: &'a mut Vec<u8>) -> Self {
+        BitWriter {
+            out,
+            held: 0,
+            count: 0,
+        }
+    }
+
+    /// Appends the lowest `count` bits of `value`, 16 at most.
+    fn put(&mut self, value: u32, count: u32) {
+        self.held |= value << self.count;
+        self.count += count;
+        while self.count >= 8 {
+            self.out.push(self.held as u8);
+            self.held >>= 8;
+            self.count -= 8;
+        }
+    }
+
+    fn finish(self) {
+        if self.count > 0 {
+            self.out.push(self.held as u8);
+        }
+    }
+}
+
+struct BitReader {
+    held: u32,
+    count: u32,
+}
+
+impl BitReader {
+    fn new() -> Self {
+        BitReader { held: 0, count: 0 }
+    }
+
+    /// Takes `count` bits, 16 at most, and of `reader` only the bytes that are needed.
+    fn take(&mut self, reader: &mut ByteReader<'_>, count: u32) -> Result<u32, DecodeError> {
+        while self.count < count {
+            self.held |= u32::from(reader.byte("frequency table")?) << self.count;
+            self.count += 8;
+        }
+        let value = self.held & ((1 << count) - 1);
+        self.held >>= count;
+        self.count -= count;
+        Ok(value)
+    }
+
+    /// Bits of the last byte that were not taken.
+    fn rest(&self) -> u32 {
+        self.held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counts_of(pairs: &[(usize, u32)]) -> [u32; 256] {
+        let mut counts = [0; 256];
+        for &(symbol, count) in pairs {
+            counts[symbol] = count;
+        }
+        counts
+    }
+
+    fn round_trip(frequencies: &Frequencies) -> usize {
+        let mut bytes = Vec::new();
+        frequencies.write(&mut bytes);
+        let mut reader = ByteReader::new(&bytes);
+        assert_eq!(&Frequencies::read(&mut reader).unwrap(), frequencies);
+        reader.finish().unwrap();
+        bytes.len()
+    }
+
+    #[test]
+    fn nothing_has_no_frequencies() {
+        assert_eq!(Frequencies::fit(&[0; 256]), None);
+    }
+
+    #[test]
+    fn a_single_symbol_has_all() {
+        for count in [1, 77, u32::MAX] {
+            let frequencies = Frequencies::fit(&counts_of(&[(9, count)])).unwrap();
+            assert_eq!(frequencies.scaled()[9], 4096);
+            round_trip(&frequencies);
+        }
+    }
+
+    #[test]
+    fn rare_symbols_keep_one() {
+        let mut counts = [1; 256];
+        counts[3] = u32::MAX;
+        let frequencies = Frequencies::fit(&counts).unwrap();
+        assert_eq!(frequencies.scaled()[3], 4096 - 255);
+        assert_eq!(frequencies.scaled()[4], 1);
+        round_trip(&frequencies);
+    }
+
+    #[test]
+    fn short_sequences_get_short_tables() {
+        let short = Frequencies::fit(&counts_of(&[(120, 3), (121, 7), (122, 9)])).unwrap();
+        let long = Frequencies::fit(&counts_of(&[(120, 3000), (121, 7000), (122, 9000)])).unwrap();
+        assert!(round_trip(&short) < round_trip(&long));
+    }
+
+    proptest! {
+        #[test]
+        fn all_fits_add_up_and_come_back(counts in prop::array::uniform32(prop::array::uniform8(0u32..5000))) {
+            let counts: [u32; 256] = std::array::from_fn(|i| counts[i / 8][i % 8].saturating_sub(2000));
+            if let Some(frequencies) = Frequencies::fit(&counts) {
+                let scaled = frequencies.scaled();
+                prop_assert_eq!(scaled.iter().sum::<u32>(), 4096);
+                for (frequency, count) in scaled.iter().zip(counts) {
+                    prop_assert_eq!(*frequency > 0, count > 0);
+                }
+                round_trip(&frequencies);
+            }
+        }
+
+        #[test]
+        fn hostile_tables_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), precision in 8u8..13) {
+            let mut bytes = bytes;
+            if let Some(first) = bytes.first_mut() {
+                *first = precision;
+            }
+            if let Ok(frequencies) = Frequencies::read(&mut ByteReader::new(&bytes)) {
+                prop_assert_eq!(frequencies.scaled().iter().sum::<u32>(), 4096);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What the tests of all methods share: the methods, tensors to try them on, and a decoder that stops.
+
+use std::collections::BTreeMap;
+
+use llmcl_codecs::bytes::LimitedWriter;
+use llmcl_codecs::methods::FAMILIES;
+use llmcl_codecs::{Accounting, DecodeError, Dtype, Method, TensorView, resolve};
+
+/// Of each family the methods at both ends of its range.
+pub(crate) fn methods() -> Vec<Box<dyn Method>> {
+    let names = FAMILIES.iter().flat_map(|family| {
+        let mut names = family.examples();
+        let last = names.pop();
+        names.truncate(1);
+        names.into_iter().chain(last)
+    });
+    names
+        .map(|name| resolve(&name, &BTreeMap::new()).unwrap())
+        .collect()
+}
+
+/// A tensor that owns what it is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Tensor {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Tensor {
+    pub(crate) fn view(&self) -> TensorView<'_> {
+        TensorView {
+            name: "tensor",
+            dtype: self.dtype,
+            shape: &self.shape,
+            data: &self.data,
+        }
+    }
+}
+
+/// Numbers that look random and are the same everywhere (SplitMix64).
+pub(crate) struct Noise(u64);
+
+impl Noise {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// The bits of a float that is distributed as weights are: twelve uniform numbers less six, scaled.
+    pub(crate) fn weight(&mut self) -> u32 {
+        let sum: f64 = (0..12)
+            .map(|_| (self.next() >> 11) as f64 / 2f64.powi(53))
+            .sum();
+        ((sum - 6.0) as f32 * 0.02).to_bits()
+    }
+}
+
+/// What a tensor can hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Content {
+    Zeros,
+    Constant,
+    Noise,
+    Weights,
+    Nans,
+    Ramp,
+}
+
+impl Content {
+    pub(crate) const ALL: [Content; 6] = [
+        Content::Zeros,
+        Content::Constant,
+        Content::Noise,
+        Content::Weights,
+        Content::Nans,
+        Content::Ramp,
+    ];
+
+    /// A tensor of this content.
+    pub(crate) fn tensor(self, dtype: Dtype, shape: &[u64]) -> Tensor {
+        let bytes = dtype.bytes_for(shape).unwrap() as usize;
+        let mut noise = Noise(bytes as u64);
+        let data = match self {
+            Content::Zeros => vec![0; bytes],
+            Content::Constant => [0x3d, 0xbc].into_iter().cycle().take(bytes).collect(),
+            Content::Noise => (0..bytes).map(|_| noise.next() as u8).collect(),
+            Content::Weights => (0..bytes.div_ceil(2))
+                .flat_map(|_| llmcl_codecs::cast::f32_to_bf16(noise.weight()).to_le_bytes())
+                .take(bytes)
+                .collect(),
+            // Quiet and signalling, both signs, payloads: for bf16 and fp16 alike.
+            Content::Nans => (0..bytes.div_ceil(2))
+                .flat_map(|_| ((noise.next() as u16) | 0x7f81).to_le_bytes())
+                .take(bytes)
+                .collect(),
+            Content::Ramp => (0..bytes)
+                .map(|i| ((i / 2) >> (8 * (i % 2))) as u8)
+                .collect(),
+        };
+        Tensor {
+            dtype,
+            shape: shape.to_vec(),
+            data,
+        }
+    }
+}
+
+/// Encodes tensors as a unit and checks that every byte is accounted for.
+pub(crate) fn encode(method: &dyn Method, tensors: &[Tensor]) -> (Vec<u8>, Accounting) {
+    let views: Vec<_> = tensors.iter().map(Tensor::view).collect();
+    let mut encoded = Vec::new();
+    let accounting = method.encode(&views, None, &mut encoded).unwrap();
+    assert_eq!(
+        accounting.total(),
+        encoded.len() as u64,
+        "{}",
+        method.name()
+    );
+    (encoded, accounting)
+}
+
+/// Decodes, taking no more than `limit` bytes.
+pub(crate) fn decode(
+    method: &dyn Method,
+    encoded: &[u8],
+    limit: usize,
+) -> Result<Vec<u8>, DecodeError> {
+    let mut out = LimitedWriter::new(Vec::new(), limit as u64);
+    method.decode(encoded, None, &mut out)?;
+    Ok(out.into_inner())
+}
+
+/// Encodes and decodes tensors, and compares bytes.
+pub(crate) fn round_trip(method: &dyn Method, tensors: &[Tensor]) -> (Vec<u8>, Accounting) {
+    let (encoded, accounting) = encode(method, tensors);
+    let original: Vec<u8> = tensors
+        .iter()
+        .flat_map(|tensor| tensor.data.clone())
+        .collect();
+    let decoded = decode(method, &encoded, original.len()).unwrap();
+    // Without the bytes in the message, which may be many.
+    assert!(decoded == original, "{} lost a bit", method.name());
+    (encoded, accounting)
+}
+
+/// A few small tensors of types that the method takes, and their bytes together.
+pub(crate) fn small_unit(method: &dyn Method) -> (Vec<Tensor>, usize) {
+    let tensors: Vec<Tensor> = [
+        (Dtype::Bf16, vec![8, 11], Content::Weights),
+        (Dtype::Bf16, vec![3], Content::Noise),
+        (Dtype::F16, vec![70], Content::Ramp),
+        (Dtype::F16, vec![0], Content::Zeros),
+        (Dtype::Bf16, vec![40], Content::Constant),
+        (Dtype::F32, vec![12], Content::Weights),
+        (Dtype::U8, vec![17], Content::Ramp),
+    ]
+    .into_iter()
+    .filter(|(dtype, _, _)| method.takes(*dtype))
+    .map(|(dtype, shape, content)| content.tensor(dtype, &shape))
+    .collect();
+    let bytes = tensors.iter().map(|tensor| tensor.data.len()).sum();
+    (tensors, bytes)
+}

@@ -1,0 +1,10 @@
+//! What holds for every method, tried on all of them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod common;
+mod damage;
+mod recovery;

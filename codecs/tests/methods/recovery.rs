@@ -1,0 +1,188 @@
+//! Every method gives back what it was given, bit by bit, over types, shapes and contents.
+
+use crate::common::{Content, Tensor, decode, encode, methods, round_trip, small_unit};
+use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError};
+use proptest::prelude::*;
+
+#[test]
+fn no_tensors_at_all() {
+    for method in methods() {
+        round_trip(&*method, &[]);
+    }
+}
+
+#[test]
+fn every_type_and_shape() {
+    let shapes: [&[u64]; 7] = [&[], &[0], &[1], &[8], &[3, 5, 8], &[2, 0, 4], &[12, 1024]];
+    for method in methods() {
+        for dtype in Dtype::ALL.into_iter().filter(|dtype| method.takes(*dtype)) {
+            let tensors: Vec<Tensor> = shapes
+                .iter()
+                .filter(|shape| dtype.bytes_for(shape).is_some())
+                .map(|shape| Content::Weights.tensor(dtype, shape))
+                .collect();
+            // Each on its own, and all in one unit.
+            for tensor in &tensors {
+                round_trip(&*method, std::slice::from_ref(tensor));
+            }
+            round_trip(&*method, &tensors);
+        }
+    }
+}
+
+#[test]
+fn every_content() {
+    for method in methods() {
+        for content in Content::ALL {
+            for dtype in [Dtype::Bf16, Dtype::F16] {
+                round_trip(&*method, &[content.tensor(dtype, &[20_000])]);
+            }
+        }
+    }
+}
+
+#[test]
+fn more_than_a_chunk_of_anything() {
+    for method in methods() {
+        for dtype in [Dtype::Bf16, Dtype::F16] {
+            let large = Content::Weights.tensor(dtype, &[3, 100_003]);
+            let constant = Content::Constant.tensor(dtype, &[300_000]);
+            round_trip(&*method, &[large, constant]);
+        }
+    }
+}
+
+#[test]
+fn mixed_types_in_one_unit() {
+    for method in methods() {
+        let tensors: Vec<Tensor> = [Dtype::Bf16, Dtype::F32, Dtype::F64, Dtype::F16, Dtype::I8]
+            .into_iter()
+            .cycle()
+            .take(13)
+            .filter(|dtype| method.takes(*dtype))
+            .map(|dtype| Content::Weights.tensor(dtype, &[9, 77]))
+            .collect();
+        round_trip(&*method, &tensors);
+    }
+}
+
+#[test]
+fn the_same_bytes_every_time() {
+    for method in methods() {
+        let (tensors, _) = small_unit(&*method);
+        assert_eq!(encode(&*method, &tensors), encode(&*method, &tensors));
+    }
+}
+
+#[test]
+fn noise_hardly_grows() {
+    for method in methods() {
+        let noise = Content::Noise.tensor(Dtype::Bf16, &[300_000]);
+        let (encoded, _) = encode(&*method, std::slice::from_ref(&noise));
+        assert!(
+            encoded.len() < noise.data.len() + noise.data.len() / 1000 + 100,
+            "{}",
+            method.name()
+        );
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    for method in methods() {
+        let mut tensor = Content::Weights.tensor(Dtype::Bf16, &[5]);
+        let mut out = Vec::new();
+        tensor.data.pop();
+        let found = method.encode(&[tensor.view()], None, &mut out);
+        assert!(matches!(
+            found,
+            Err(EncodeError::TensorLength {
+                expected: Some(10),
+                found: 9,
+                ..
+            })
+        ));
+        tensor.shape = vec![u64::MAX, 2];
+        let found = method.encode(&[tensor.view()], None, &mut out);
+        assert!(matches!(
+            found,
+            Err(EncodeError::TensorLength { expected: None, .. })
+        ));
+        assert!(out.is_empty());
+        for dtype in Dtype::ALL.into_iter().filter(|dtype| !method.takes(*dtype)) {
+            let tensor = Content::Zeros.tensor(dtype, &[8]);
+            let found = method.encode(&[tensor.view()], None, &mut out);
+            assert!(matches!(found, Err(EncodeError::Dtype { .. })));
+        }
+    }
+}
+
+#[test]
+fn a_profile_that_is_not_needed_is_refused() {
+    for method in methods() {
+        let (encoded, _) = encode(&*method, &[]);
+        let mut out = Vec::new();
+        let found = method.encode(&[], Some(&[]), &mut out);
+        assert!(matches!(found, Err(EncodeError::Profile { .. })));
+        let found = method.decode(&encoded, Some(&[]), &mut out);
+        assert!(matches!(found, Err(DecodeError::Profile { .. })));
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    for method in methods() {
+        let (tensors, bytes) = small_unit(&*method);
+        let (encoded, _) = encode(&*method, &tensors);
+        let views: Vec<_> = tensors.iter().map(Tensor::view).collect();
+        let mut full =
+            llmcl_codecs::bytes::LimitedWriter::new(Vec::new(), encoded.len() as u64 - 1);
+        let found = method.encode(&views, None, &mut full);
+        assert!(matches!(found, Err(EncodeError::Write(_))));
+        let found = decode(&*method, &encoded, bytes - 1);
+        assert!(matches!(found, Err(DecodeError::Write(_))));
+    }
+}
+
+#[test]
+fn exponents_of_weights_are_worth_coding() {
+    let method = llmcl_codecs::resolve("exponent_static", &Default::default()).unwrap();
+    let weights = Content::Weights.tensor(Dtype::Bf16, &[600, 1000]);
+    let (encoded, accounting) = round_trip(&*method, std::slice::from_ref(&weights));
+    assert!(weights.data.len() as f64 / encoded.len() as f64 > 1.5);
+    assert!((10..300).contains(&accounting.tables), "{accounting:?}");
+    let constant = Content::Constant.tensor(Dtype::F16, &[600, 1000]);
+    let (encoded, _) = round_trip(&*method, &[constant]);
+    assert!(encoded.len() < 20);
+    let (_, accounting) = encode(&*method, &[]);
+    assert_eq!(
+        accounting,
+        Accounting {
+            container: 3,
+            ..Accounting::default()
+        }
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn anything_comes_back(
+        units in prop::collection::vec((prop::sample::select(Dtype::ALL.to_vec()), prop::collection::vec(any::<u8>(), 0..400)), 0..4)
+    ) {
+        for method in methods() {
+            let tensors: Vec<Tensor> = units
+                .iter()
+                .filter(|(dtype, _)| method.takes(*dtype))
+                .map(|(dtype, data)| {
+                    // Four elements of any type are whole bytes.
+                    let elements = (data.len() / 8 * 64) as u64 / u64::from(dtype.bits()) / 4 * 4;
+                    let bytes = dtype.bytes_for(&[elements]).unwrap() as usize;
+                    Tensor { dtype: *dtype, shape: vec![elements], data: data[..bytes].to_vec() }
+                })
+                .collect();
+            round_trip(&*method, &tensors);
+        }
+    }
+}
