@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::time::Duration;
 
 use llmcl_cache::{BlobError, BlobRef, Notice, Store};
 
@@ -15,13 +16,19 @@ const CONTENT: &[u8] = &[42; 10_000];
 /// Stores a blob, damages its file, and holds that the damage is found and healed. `set_aside` says whether there
 /// is something to set aside.
 fn found_and_healed(damage: impl Fn(&Path), set_aside: bool) {
-    // Once when the damage is found by reading, once when it is found by storing the content again.
-    for read_first in [true, false] {
+    // Found by reading or by storing the content again, in a file that this process has verified before or not.
+    for (read_first, verified_before) in
+        [(true, true), (true, false), (false, true), (false, false)]
+    {
         let (_folder, writer) = empty_store();
         let stored = writer.put(CONTENT).unwrap();
         let path = blob_path(&writer, &stored);
-        // Verified before the damage, as well as not.
         for store in [Store::open(writer.root()).unwrap(), writer] {
+            if verified_before {
+                store.blob(&stored.digest, stored.bytes).unwrap();
+                // Longer than the step of the clock that files are stamped by.
+                std::thread::sleep(Duration::from_millis(12));
+            }
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
             damage(&path);
             if read_first {

@@ -193,6 +193,21 @@ fn damage_is_told_and_after_the_next_writer_told_no_more() {
 }
 
 #[test]
+fn a_torn_end_longer_than_the_next_record_is_gone_altogether() {
+    let (folder, path, bytes, _) = segment_of(2);
+    let torn = [bytes.as_slice(), &[1; 5000]].concat();
+    fs::write(&path, torn).unwrap();
+    let store = open(&folder);
+    Sample::new("2").append(&store, &[]).unwrap();
+    assert!(matches!(
+        store.notices()[..],
+        [Notice::TornTail { bytes: 5000, .. }]
+    ));
+    let record_bytes = (bytes.len() as u64 - 48) / 2;
+    assert_eq!(fs::metadata(&path).unwrap().len(), 48 + 3 * record_bytes);
+}
+
+#[test]
 fn a_segment_of_a_later_version_is_ignored_and_kept() {
     let (folder, path, mut bytes, _) = segment_of(2);
     bytes[8..12].copy_from_slice(&2_u32.to_le_bytes());
