@@ -41,15 +41,20 @@ mod operator;
 mod parser;
 mod program;
 mod resolve;
+mod scope;
 mod statistic;
 
 pub use aggregate::Group;
 pub use ast::{BinaryOp, Expr, ExprKind, Name, UnaryOp};
-pub use check::{Checked, Mode, Scope, check, check_condition, expect};
+pub use check::{check, check_condition, expect};
 pub use error::{ExprError, ExprErrorKind, Syntax};
 pub use eval_error::{EvalError, EvalErrorKind};
 pub(crate) use number::{Number, whole};
 pub(crate) use operator::equal;
 pub use parser::{MAX_DEPTH, MAX_LENGTH, parse};
 pub use program::{AxisFields, Env, Program, eval, eval_row, is_true};
+pub use scope::{Checked, Mode, Scope};
 pub(crate) use statistic::float_quantile;
+
+#[cfg(test)]
+mod tests;

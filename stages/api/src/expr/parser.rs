@@ -40,6 +40,8 @@ pub fn parse(text: &str) -> Result<Expr, Vec<ExprError>> {
     match parsed {
         Ok(expr) if errors.is_empty() => return Ok(expr),
         Ok(_) => {}
+        // The lexer may have said what is wrong with this token already.
+        Err(error) if errors.iter().any(|known| known.span == error.span) => {}
         Err(error) => errors.push(error),
     }
     errors.sort_by_key(|error| (error.span.start, error.span.end));

@@ -333,13 +333,6 @@ impl<'a> Compiler<'a> {
                     },
                 })
             }
-            Some(Target::Unknown(_)) => match env.tables {
-                [(_, table)] if table.is_empty() => {
-                    self.table = Some(0);
-                    Ok(NodeKind::Column(&[]))
-                }
-                _ => Err(unknown()),
-            },
             _ => Err(unknown()),
         }
     }

@@ -5,7 +5,7 @@ use super::key::{describe, groups, places};
 use super::row_wise::Context;
 use super::schema::infer;
 use super::{Column, Table, TableError};
-use crate::expr::{Env, Expr, Group, Program};
+use crate::expr::{Env, EvalError, Expr, Group, Program};
 use crate::value::Type;
 
 /// What to compute over groups of rows.
@@ -48,12 +48,16 @@ pub fn aggregate(
         rows: groups.len(),
         ..Table::default()
     };
-    for index in &group_columns {
+    for (name, index) in aggregates.group_by.iter().zip(&group_columns) {
         let cells = firsts
             .iter()
             .map(|row| table.cell(*row, *index).clone())
             .collect();
-        result.add_column(table.schema.columns()[*index].clone(), cells)?;
+        let column = table.schema.columns().get(*index).cloned();
+        result.add_column(
+            column.unwrap_or_else(|| Column::new(name, Type::Any, "")),
+            cells,
+        )?;
     }
     let clusters = match aggregates.bootstrap {
         Some(bootstrap) => {
@@ -65,13 +69,13 @@ pub fn aggregate(
     let tables = [(context.name.to_owned(), table)];
     let env = Env::tables(&tables, context.axes);
     for (name, expr) in aggregates.statistics {
-        let failed = |group: &[usize], source| TableError::Eval {
+        let failed = |group: &[usize], source: EvalError| TableError::Eval {
             name: name.clone(),
             group: group
                 .first()
                 .map(|row| describe(table, *row, &group_columns))
                 .unwrap_or_default(),
-            source,
+            source: Box::new(source),
         };
         let program = Program::new(expr, &env).map_err(|source| failed(&[], source))?;
         let (mut values, mut lows, mut highs) = (Vec::new(), Vec::new(), Vec::new());

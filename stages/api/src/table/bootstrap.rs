@@ -101,3 +101,35 @@ impl SplitMix64 {
         ((u128::from(self.next()) * limit as u128) >> 64) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first numbers of the reference implementation, <https://prng.di.unimi.it/splitmix64.c>.
+    #[test]
+    fn numbers_of_the_reference() {
+        let mut random = SplitMix64(1_234_567);
+        assert_eq!(
+            [(); 3].map(|()| random.next()),
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
+    }
+
+    #[test]
+    fn draws_are_below_the_limit_and_reach_all() {
+        let mut random = SplitMix64(0);
+        let mut counts = [0; 7];
+        for _ in 0..7000 {
+            counts[random.below(7)] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (850..1150).contains(count)),
+            "{counts:?}"
+        );
+    }
+}

@@ -73,7 +73,7 @@ pub enum TableError {
         /// The group whose statistic it is, as `column = value`.
         group: Vec<String>,
         /// What went wrong.
-        source: EvalError,
+        source: Box<EvalError>,
     },
     /// A table that is joined has the same key twice.
     #[error("two rows of the joined table have {key}")]
@@ -116,6 +116,12 @@ pub enum LineProblem {
     /// A name is there twice.
     #[error("`{0}` is there twice")]
     Repeated(String),
+    /// A file has more columns than a table in memory may have.
+    #[error("the table has more than {limit} columns")]
+    TooWide {
+        /// The limit.
+        limit: usize,
+    },
     /// A file has more cells, counting absent ones, than a table in memory may have.
     #[error("the table has more than {limit} cells")]
     TooLarge {

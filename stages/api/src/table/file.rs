@@ -28,7 +28,10 @@ const WINDOW_LOG: u32 = 23;
 /// The longest line, in bytes.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// The most cells of a table in memory, counting absent ones.
+/// The most columns of a table that is read.
+pub const MAX_COLUMNS: usize = 1000;
+
+/// The most cells of a table that is read, counting absent ones.
 pub const MAX_CELLS: usize = 50_000_000;
 
 /// Writes a table row by row.
@@ -196,14 +199,25 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be read, is no table, or has more than [`MAX_CELLS`] cells. It names the line.
+    /// Fails if the file cannot be read, is no table, or has more than [`MAX_COLUMNS`] columns or [`MAX_CELLS`]
+    /// cells. It names the line.
     pub fn read<R: Read>(input: R) -> Result<Self, TableError> {
+        Self::read_limited(input, MAX_CELLS)
+    }
+
+    pub(super) fn read_limited<R: Read>(input: R, max_cells: usize) -> Result<Self, TableError> {
         let mut reader = TableReader::new(input)?;
         let mut builder = TableBuilder::new(&Schema::default().open());
         while let Some(row) = reader.next() {
             builder.push_named(row?)?;
-            if builder.cells() > MAX_CELLS {
-                return Err(reader.problem(LineProblem::TooLarge { limit: MAX_CELLS }));
+            let (columns, cells) = builder.size();
+            if columns > MAX_COLUMNS {
+                let limit = MAX_COLUMNS;
+                return Err(reader.problem(LineProblem::TooWide { limit }));
+            }
+            if cells > max_cells {
+                let limit = max_cells;
+                return Err(reader.problem(LineProblem::TooLarge { limit }));
             }
         }
         Ok(builder.finish())

@@ -18,41 +18,44 @@ use crate::value::Value;
 /// Fails if a table lacks a column of `on`, if two rows of `right` have the same cells there, or if two matching
 /// rows disagree about a column that both have.
 pub fn join(left: &Table, right: &Table, on: &[String]) -> Result<Table, TableError> {
+    let schema = left.schema.join(&right.schema, on)?;
     let left_key = places(left, on)?;
     let right_key = places(right, on)?;
     let matches = matches(left, &left_key, right, &right_key)?;
-    let mut joined = left.clone();
-    for (index, column) in right.schema.columns().iter().enumerate() {
-        if right_key.contains(&index) {
+    let mut columns = left.columns.clone();
+    columns.resize(schema.columns().len(), vec![Value::None; left.rows]);
+    for (column, cells) in schema.columns().iter().zip(&mut columns) {
+        // Columns of the key are equal where rows match.
+        let Some(theirs) = right
+            .schema
+            .index(&column.name)
+            .filter(|index| !right_key.contains(index))
+        else {
             continue;
-        }
-        let theirs = matches
-            .iter()
-            .map(|row| row.map_or(&Value::None, |row| right.cell(row, index)));
-        match left.schema.index(&column.name) {
-            None => {
-                let cells = theirs.cloned().collect();
-                joined.add_column(column.clone(), cells)?;
-            }
-            Some(ours) => {
-                for (row, theirs) in theirs.enumerate() {
-                    let cell = &mut joined.columns[ours][row];
-                    if cell.is_none() {
-                        *cell = theirs.clone();
-                    } else if !theirs.is_none() && !equal(cell, theirs) {
-                        return Err(TableError::Disagreement {
-                            column: column.name.clone(),
-                            key: describe(left, row, &left_key).join(", "),
-                            left: cell.to_string(),
-                            right: theirs.to_string(),
-                        });
-                    }
-                }
-                joined.schema.widen(ours, &column.ty);
+        };
+        for (row, cell) in cells.iter_mut().enumerate() {
+            let theirs = matches[row].map_or(&Value::None, |row| right.cell(row, theirs));
+            if cell.is_none() {
+                *cell = theirs.clone();
+            } else if !theirs.is_none() && !equal(cell, theirs) {
+                return Err(TableError::Disagreement {
+                    column: column.name.clone(),
+                    key: describe(left, row, &left_key).join(", "),
+                    left: cell.to_string(),
+                    right: theirs.to_string(),
+                });
             }
         }
     }
-    Ok(joined)
+    Ok(Table {
+        schema: if left.is_empty() {
+            schema
+        } else {
+            schema.closed()
+        },
+        columns,
+        rows: left.rows,
+    })
 }
 
 /// Finds for each row of `left` the row of `right` with the same key.

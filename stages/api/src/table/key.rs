@@ -6,7 +6,7 @@ use super::{Table, TableError};
 use crate::expr::{Number, whole};
 use crate::value::Value;
 
-/// Finds columns by name.
+/// Finds columns by name. In an open table, which has no rows, an unknown one is a place outside of it.
 pub(super) fn places(table: &Table, names: &[String]) -> Result<Vec<usize>, TableError> {
     names
         .iter()
@@ -14,6 +14,7 @@ pub(super) fn places(table: &Table, names: &[String]) -> Result<Vec<usize>, Tabl
             table
                 .schema
                 .index(name)
+                .or_else(|| table.schema.is_open().then_some(usize::MAX))
                 .ok_or_else(|| TableError::UnknownColumn {
                     column: name.clone(),
                 })

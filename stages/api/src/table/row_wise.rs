@@ -62,6 +62,6 @@ fn failed(name: &str, source: EvalError) -> TableError {
     TableError::Eval {
         name: name.to_owned(),
         group: Vec::new(),
-        source,
+        source: Box::new(source),
     }
 }

@@ -91,11 +91,30 @@ impl Schema {
         Ok(())
     }
 
-    /// Widens the type of a column so that it holds values of another; to any value if nothing else does.
-    pub(super) fn widen(&mut self, index: usize, ty: &Type) {
-        if let Some(column) = self.columns.get_mut(index) {
-            column.ty = column.ty.join(ty).unwrap_or(Type::Any);
+    /// Says that there are no more columns than are listed.
+    pub(super) fn closed(mut self) -> Self {
+        self.open = false;
+        self
+    }
+
+    /// Returns the schema of [`join`](super::join): these columns, then those of `right` that are new. A column of
+    /// both has the least type that holds both.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a side lacks a column of `on` and is not open, or if the types of a column have nothing in common.
+    pub fn join(&self, right: &Self, on: &[String]) -> Result<Self, TableError> {
+        for side in [self, right] {
+            if let Some(missing) = on
+                .iter()
+                .find(|name| side.column(name).is_none() && !side.open)
+            {
+                return Err(TableError::UnknownColumn {
+                    column: missing.clone(),
+                });
+            }
         }
+        Self::union([self, right])
     }
 
     /// Returns the schema of rows from all the inputs: their columns by name, in order of first appearance, each
