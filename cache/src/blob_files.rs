@@ -1,6 +1,7 @@
 //! The files of blobs: where they are, whether they are what they are named, and what happens if not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -60,8 +61,18 @@ impl BlobFiles {
 
     /// Makes the folders of all blobs, and makes them durable in `blobs/`. That folder must exist.
     pub(crate) fn make_folders(&self) -> Result<(), StoreError> {
+        let present: HashSet<_> = fs::read_dir(&self.folder)
+            .and_then(|entries| {
+                entries
+                    .map(|entry| Ok(entry?.file_name()))
+                    .collect::<io::Result<_>>()
+            })
+            .context("list the folder", &self.folder)?;
         for first_byte in 0..=255_u8 {
-            disk::make_folder(&self.folder.join(format!("{first_byte:02x}")))?;
+            let name = OsString::from(format!("{first_byte:02x}"));
+            if !present.contains(&name) {
+                disk::make_folder(&self.folder.join(name))?;
+            }
         }
         disk::sync_folder(&self.folder)
     }
