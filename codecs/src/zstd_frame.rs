@@ -38,7 +38,7 @@ pub fn encode_memory(level: u32, content: u64) -> u64 {
         13..=19 => 104 << 20,
         20 => 240 << 20,
         21 => 480 << 20,
-        _ => 832 << 20,
+        _ => 848 << 20,
     };
     content.saturating_mul(16).saturating_add(8 << 20).min(most)
 }
@@ -308,6 +308,26 @@ mod tests {
         assert!(matches!(found, Err(DecodeError::Backend { .. })));
         let mut reader = FrameReader::new(&header, 0, 22).unwrap();
         assert_eq!(reader.read(&mut [0; 16]).unwrap(), 16);
+    }
+
+    #[test]
+    fn memory_is_as_estimated() {
+        for level in LEAST_LEVEL..=MOST_LEVEL {
+            for content in [0, 1_000, 1_000_000, 1 << 33] {
+                let mut frame = FrameWriter::new(level, content).unwrap();
+                let mut bytes = Vec::new();
+                let piece = vec![0; content.min(1_000) as usize];
+                frame
+                    .put(&piece, &mut CountingWriter::new(&mut bytes))
+                    .unwrap();
+                let taken = (frame.context.sizeof() + frame.buffer.len()) as u64;
+                let estimate = encode_memory(level, content);
+                assert!(
+                    taken <= estimate,
+                    "{level}, {content}: {taken} > {estimate}"
+                );
+            }
+        }
     }
 
     #[test]
