@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Status(PlanArgs),
     /// Explain why a task would run or not: each component of its key, old and new
     Explain(ExplainArgs),
+    /// Print what a task put out, or copy it into a folder
+    Show(ShowArgs),
     /// Print the JSON Schema of experiment files
     Schema,
     /// Explain a code such as E0103, or list all codes
@@ -103,6 +105,28 @@ pub(crate) struct ExplainArgs {
     pub(crate) file: PathBuf,
     /// The task: its stage and its axis values, such as bench/whisper_base/zstd_19
     pub(crate) task: String,
+    /// Change a value of the file before it is read
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) settings: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The experiment file
+    pub(crate) file: PathBuf,
+    /// The task: its stage and its axis values, such as bench/whisper_base/zstd_19
+    pub(crate) task: String,
+    /// Which output [default: the first]
+    #[arg(long)]
+    pub(crate) port: Option<String>,
+    /// Print tables as Markdown instead of lines of JSON
+    #[arg(long)]
+    pub(crate) markdown: bool,
+    /// Copy the files into this folder instead
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
     /// Change a value of the file before it is read
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) settings: Vec<String>,

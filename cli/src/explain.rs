@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use llmcl_engine::explain::{self, Explained, Nearness};
+use llmcl_engine::model::{Experiment, TaskId};
 use llmcl_engine::plan::{self, State};
 use llmcl_engine::resolve::Choices;
 use llmcl_stages_api::suggest::closest;
@@ -13,6 +14,22 @@ use crate::plan::{describe, value};
 use crate::session;
 use crate::text::{print, tell};
 
+/// Finds a task by its name.
+pub(crate) fn find(experiment: &Experiment, name: &str) -> Result<TaskId, Exit> {
+    if let Some(task) = experiment.find_task(name) {
+        return Ok(task);
+    }
+    let names: Vec<String> = (0..experiment.tasks.len())
+        .map(|task| experiment.task_name(task))
+        .collect();
+    let hint = match closest(name, names.iter().map(String::as_str)) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "`llmcl plan` lists the tasks".to_owned(),
+    };
+    tell(&format!("error: there is no task `{name}`\nhint: {hint}"));
+    Err(Exit::Usage)
+}
+
 pub(crate) fn explain(arguments: &ExplainArgs) -> Result<(), Exit> {
     let registry = llmcl_stages::registry();
     let experiment_arguments = ExperimentArgs {
@@ -22,17 +39,7 @@ pub(crate) fn explain(arguments: &ExplainArgs) -> Result<(), Exit> {
     let loaded = session::load(&experiment_arguments, &registry)?;
     let store = session::open(&arguments.store, &arguments.file)?;
     let experiment = &loaded.experiment;
-    let Some(task) = experiment.find_task(&arguments.task) else {
-        let names: Vec<String> = (0..experiment.tasks.len())
-            .map(|task| experiment.task_name(task))
-            .collect();
-        let hint = match closest(&arguments.task, names.iter().map(String::as_str)) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => "`llmcl plan` lists the tasks".to_owned(),
-        };
-        tell(&format!("error: there is no task `{}`\nhint: {hint}", arguments.task));
-        return Err(Exit::Usage);
-    };
+    let task = find(experiment, &arguments.task)?;
     let choices = Choices::default();
     let explanation = explain::explain(experiment, &store, &registry, &choices, task)
         .map_err(|trouble| {

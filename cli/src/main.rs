@@ -9,6 +9,7 @@ mod plan;
 mod progress;
 mod run;
 mod session;
+mod show;
 mod size;
 mod text;
 
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => plan::status(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
+        Command::Show(arguments) => show::show(arguments),
         Command::Schema => schema(),
         Command::Help(arguments) => help::help(arguments.code.as_deref()),
         Command::Worker { name } => worker(name),

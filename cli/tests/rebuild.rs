@@ -1,0 +1,118 @@
+//! What a change of code runs again: the workspace is copied, changed, built and run.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::{EXPERIMENT, Space, names, repository};
+
+/// A copy of the workspace's sources that is built on its own.
+struct Copy {
+    folder: PathBuf,
+}
+
+impl Copy {
+    fn make() -> Self {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("rebuild");
+        let source = folder.join("source");
+        if source.exists() {
+            fs::remove_dir_all(&source).unwrap();
+        }
+        for room in ["cli", "engine", "cache", "stages", "codecs", "docs"] {
+            copy_folder(&repository().join(room), &source.join(room));
+        }
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            fs::copy(repository().join(file), source.join(file)).unwrap();
+        }
+        Self { folder }
+    }
+
+    /// Replaces a text that must be there once.
+    fn edit(&self, path: &str, from: &str, to: &str) {
+        let path = self.folder.join("source").join(path);
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.matches(from).count(), 1, "{from} in {}", path.display());
+        fs::write(&path, text.replace(from, to)).unwrap();
+    }
+
+    fn build(&self) -> PathBuf {
+        let output = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--package", "llmcl"])
+            .arg("--target-dir")
+            .arg(self.folder.join("target"))
+            .current_dir(self.folder.join("source"))
+            .env_remove("RUSTFLAGS")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.folder.join("target/debug/llmcl")
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        if name == "target" {
+            continue;
+        }
+        if path.is_dir() {
+            copy_folder(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_change_of_code_runs_what_runs_that_code() {
+    let copy = Copy::make();
+    let mut space = Space::with_binary(&copy.build());
+    space.write("small.toml", EXPERIMENT);
+    let first = space.run_well("small.toml", &[]);
+    assert_eq!(first.executed.len(), 16);
+
+    // A constant in one method's leaf: that method's tasks and no other's.
+    copy.edit(
+        "codecs/src/methods/exponent_static.rs",
+        "const CHUNK_WEIGHTS: usize = 1 << 17;",
+        "const CHUNK_WEIGHTS: usize = 1 << 16;",
+    );
+    // The engine and the cli, in the same build: nothing of their own.
+    copy.edit(
+        "engine/src/lib.rs",
+        "//! Experiment file to plan",
+        "//! Changed: experiment file to plan",
+    );
+    copy.edit("cli/src/main.rs", "//! The llmcl binary", "//! Changed: the llmcl binary");
+    space.set_binary(&copy.build());
+    let run = space.run_well("small.toml", &[]);
+    let method = names(&[
+        "bench/minilm_attention/exponent_static",
+        "bench/whisper_attention/exponent_static",
+    ]);
+    assert!(run.executed.is_superset(&method), "{:?}", run.executed);
+    let gathering = names(&["methods", "ours", "verdict"]);
+    let others: Vec<_> = run.executed.difference(&method).collect();
+    assert!(others.iter().all(|task| gathering.contains(*task)), "{others:?}");
+
+    // A comment in a kind's leaf: its tasks run, and as they put out the same, nothing after them.
+    let atlas = fs::read_to_string(repository().join("stages/src/kinds/atlas.rs")).unwrap();
+    let first_line = atlas.lines().next().unwrap();
+    copy.edit("stages/src/kinds/atlas.rs", first_line, &format!("{first_line} Changed."));
+    space.set_binary(&copy.build());
+    let run = space.run_well("small.toml", &[]);
+    assert_eq!(
+        run.executed,
+        names(&["atlas/minilm_attention", "atlas/whisper_attention"])
+    );
+
+    // The engine alone: nothing.
+    copy.edit("engine/src/run/mod.rs", "//! Running a plan", "//! Changed: running a plan");
+    space.set_binary(&copy.build());
+    let run = space.run_well("small.toml", &[]);
+    assert_eq!(run.executed, names(&[]));
+}
