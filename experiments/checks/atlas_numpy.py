@@ -27,11 +27,25 @@ def entropy(counts):
 
 
 def code_length(counts):
-    """The Krichevsky-Trofimov code length of counts over their whole alphabet, in bits in all."""
-    m, n = len(counts), int(counts.sum())
-    used = counts[counts > 0]
-    inside = sum(math.lgamma(c + 0.5) - math.lgamma(0.5) for c in used.tolist())
-    return (math.lgamma(n + m / 2) - math.lgamma(m / 2) - inside) / math.log(2)
+    """The length of the sequential code, in bits in all: the tree of a symbol's bits, the highest first.
+
+    Each node is half believed to be noise below, and half to be a bit by the Krichevsky-Trofimov estimator
+    followed by its branches; see `codecs/src/entropy/counts.rs`.
+    """
+    level, bits, height = counts.astype(np.int64), np.zeros(len(counts)), 0
+    while len(level) > 1:
+        height += 1
+        a, b = level[0::2], level[1::2]
+        n = a + b
+        kt = (lgamma(n + 1.0) + math.log(math.pi) - lgamma(a + 0.5) - lgamma(b + 0.5)) / math.log(2)
+        bits = 1 - np.logaddexp2(-(n * float(height)), -(np.where(n == 0, 0.0, kt) + bits[0::2] + bits[1::2]))
+        bits = np.where(n == 0, 0.0, bits)
+        level = n
+    return float(bits[0])
+
+
+def lgamma(values):
+    return np.array([math.lgamma(value) for value in values])
 
 
 def figures(words):
@@ -59,6 +73,7 @@ def figures(words):
         "cl_high": code_length(high) / n,
         "cl_low": code_length(low) / n,
         "cl_exponent": code_length(exponent) / n,
+        "cl_sign_exponent": code_length(sign_exponent) / n,
         "cl_mantissa_given_exponent": sum(code_length(row) for row in magnitude if row.any()) / n,
         "cl_joint": code_length(joint) / n,
     }
