@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::ast::{BinaryOp, Expr, ExprKind, Name, UnaryOp, path_text};
 use super::error::{ExprError, ExprErrorKind};
 use super::function::{Aggregate, FUNCTIONS, Function, Scalar, function};
+use super::relation::{fits, is_text, may_be_equal};
 use super::resolve::{Target, resolve};
 use super::scope::{Checked, Mode, Scope};
 use crate::suggest::closest;
@@ -67,16 +68,6 @@ pub fn expect(expr: &Expr, checked: Checked, expected: &Type) -> Result<Checked,
             found: checked.ty,
         },
     })
-}
-
-/// Tells whether a value of the type `found` can stand where `expected` is needed.
-fn fits(found: &Type, expected: &Type) -> bool {
-    match (found, expected) {
-        (Type::Any, _) | (_, Type::Any) => true,
-        (Type::Int, Type::Float) | (Type::Axis(_), Type::Text) => true,
-        (Type::List(found), Type::List(expected)) => fits(found, expected),
-        _ => found == expected,
-    }
 }
 
 /// The aggregate whose arguments are being checked.
@@ -492,18 +483,4 @@ impl Checker<'_> {
 
 fn suggest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
     closest(name, known).map(str::to_owned)
-}
-
-fn is_text(ty: &Type) -> bool {
-    matches!(ty, Type::Text | Type::Axis(_) | Type::Any)
-}
-
-/// Tells whether values of the two types can be equal.
-fn may_be_equal(left: &Type, right: &Type) -> bool {
-    match (left, right) {
-        (Type::Any, _) | (_, Type::Any) => true,
-        (Type::Bool, Type::Bool) => true,
-        (Type::List(left), Type::List(right)) => may_be_equal(left, right),
-        _ => left.is_number() && right.is_number() || is_text(left) && is_text(right),
-    }
 }

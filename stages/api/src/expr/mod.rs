@@ -40,6 +40,7 @@ mod number;
 mod operator;
 mod parser;
 mod program;
+mod relation;
 mod resolve;
 mod scope;
 mod statistic;

@@ -164,6 +164,34 @@ fn mistakes_say_where_and_what() {
 }
 
 #[test]
+fn the_deepest_trees_can_be_walked() {
+    let chain = format!("1{}", " + 1".repeat(MAX_DEPTH - 1));
+    let nested = format!("{}1{}", "(".repeat(MAX_DEPTH), ")".repeat(MAX_DEPTH));
+    let lists = format!(
+        "{}1{}",
+        "[".repeat(MAX_DEPTH - 1),
+        "]".repeat(MAX_DEPTH - 1)
+    );
+    let right = format!(
+        "{}1{}",
+        "1 - (".repeat(MAX_DEPTH - 1),
+        ")".repeat(MAX_DEPTH - 1)
+    );
+    let scope = Scope {
+        mode: Mode::Scalar,
+        variables: BTreeMap::new(),
+        tables: Vec::new(),
+    };
+    for source in [&chain, &nested, &lists, &right] {
+        let expr = parsed(source).bind(&BTreeMap::new());
+        assert_eq!(parsed(&expr.to_string()), expr);
+        check(&expr, &scope).unwrap();
+        eval(&expr, &Env::variables(&BTreeMap::new())).unwrap();
+    }
+    assert!(parse(&format!("1 + ({chain})")).is_err());
+}
+
+#[test]
 fn all_mistakes_come_at_once() {
     let places: Vec<String> = mistakes("a = \"x\" and b or 1__0 in 'y")
         .into_iter()
