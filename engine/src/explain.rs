@@ -1,6 +1,6 @@
 //! Why a task would run or not: each part of its key, held against the last record.
 
-use llmcl_cache::{Record, Store};
+use llmcl_cache::{Hash, Record, Store};
 use llmcl_stages_api::registry::Registry;
 
 use crate::diff::{Change, changes};
@@ -9,7 +9,7 @@ use crate::key::{Component, Part};
 use crate::model::{Experiment, TaskId};
 use crate::plan::{self, Planned};
 use crate::record::{self, Manifest};
-use crate::resolve::{Choices, Decision, Resolver, Trouble};
+use crate::resolve::{Choices, Resolver, Trouble};
 
 /// What there is to say about a task.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Against {
 /// How near a record is to a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nearness {
+    /// It is under the task's own key, whatever name it was made under.
+    SameKey,
     /// The last one of this task's name in this experiment.
     SameTask,
     /// The last one with the same shape: only the contents of inputs may differ.
@@ -71,14 +73,11 @@ pub fn explain(
 ) -> Result<Explanation, Trouble> {
     let resolver = Resolver::new(experiment, registry, choices);
     let plan = plan::make(&resolver, store);
-    let shape = match resolver.decide(task, &plan.facts)? {
-        Decision::Live(live) => Some(live.shape),
-        Decision::Pruned(_) | Decision::Blocked(_) => None,
-    };
     let walk = resolver.walk(task, &plan.facts)?;
+    let (key, shape) = (walk.key(), walk.shape());
     let unknown = walk.unknown.clone();
     let parts = walk.into_parts();
-    let against = nearest(experiment, store, task, shape, &parts);
+    let against = nearest(experiment, store, task, (key, shape), &parts);
     let changed = against
         .as_ref()
         .map(|against| changes(&against.manifest.parts, &parts))
@@ -127,9 +126,13 @@ fn nearest(
     experiment: &Experiment,
     store: &Store,
     task: TaskId,
-    shape: Option<llmcl_cache::Hash>,
+    (key, shape): (Option<Hash>, Hash),
     parts: &[Part],
 ) -> Option<Against> {
+    if let Some(manifest) = key.and_then(|key| read(&store.record(&key)?)) {
+        let nearness = Nearness::SameKey;
+        return Some(Against { nearness, manifest });
+    }
     let history = History::of(store);
     let last = history.last(&experiment.name, &experiment.task_name(task));
     if let Some(manifest) = last.and_then(read) {
@@ -138,7 +141,7 @@ fn nearest(
     }
     let same_shape = store
         .records()
-        .filter(|record| Some(record.shape()) == shape)
+        .filter(|record| record.shape() == shape)
         .max_by_key(Record::stamp);
     if let Some(manifest) = same_shape.as_ref().and_then(read) {
         let nearness = Nearness::SameShape;

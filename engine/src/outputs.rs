@@ -46,8 +46,12 @@ pub(crate) enum Unusable {
 }
 
 impl Done {
-    /// Takes a task's outputs and reads the outcome if there is one.
-    pub(crate) fn of(store: &Store, stage: &Stage, outputs: Outputs) -> Result<Self, Unusable> {
+    /// Takes a task's outputs and reads the outcome, if there is one, with `read`.
+    pub(crate) fn of(
+        stage: &Stage,
+        outputs: Outputs,
+        read: impl Fn(BlobRef) -> Result<Vec<u8>, BlobError>,
+    ) -> Result<Self, Unusable> {
         let declared = |name: &str| stage.outputs.iter().any(|output| output.name == name);
         if let Some(port) = outputs.keys().find(|port| !declared(port)) {
             return Err(Unusable::Unknown(port.clone()));
@@ -58,7 +62,7 @@ impl Done {
                 return Err(Unusable::Absent(output.name.clone()));
             };
             if output.ty == PortType::Outcome && outcome.is_none() {
-                outcome = Some(read_outcome(store, &output.name, artifact)?);
+                outcome = Some(read_outcome(&output.name, artifact, &read)?);
             }
         }
         let outputs = outputs
@@ -124,7 +128,8 @@ fn usable(store: &Store, stage: &Stage, record: &Record) -> Found {
     if !missing.is_empty() {
         return Found::Incomplete(missing.into_iter().map(from_store).collect());
     }
-    match Done::of(store, stage, outputs) {
+    let read = |blob: BlobRef| Ok(store.blob(&blob.digest, blob.bytes)?.to_vec());
+    match Done::of(stage, outputs, read) {
         Ok(done) => Found::Outputs(done),
         Err(Unusable::Blob(BlobError::Missing { digest } | BlobError::Damaged { digest, .. })) => {
             let lost = record.blobs().filter(|blob| blob.digest == digest);
@@ -134,7 +139,11 @@ fn usable(store: &Store, stage: &Stage, record: &Record) -> Found {
     }
 }
 
-fn read_outcome(store: &Store, port: &str, artifact: &Artifact) -> Result<Outcome, Unusable> {
+fn read_outcome(
+    port: &str,
+    artifact: &Artifact,
+    read: impl Fn(BlobRef) -> Result<Vec<u8>, BlobError>,
+) -> Result<Outcome, Unusable> {
     let wrong = |reason: String| Unusable::NoOutcome {
         port: port.to_owned(),
         reason,
@@ -142,9 +151,7 @@ fn read_outcome(store: &Store, port: &str, artifact: &Artifact) -> Result<Outcom
     let blob = artifact
         .file(outcome::FILE)
         .ok_or_else(|| wrong(format!("it has no file `{}`", outcome::FILE)))?;
-    let content = store
-        .blob(&blob.digest, blob.bytes)
-        .map_err(Unusable::Blob)?;
+    let content = read(blob).map_err(Unusable::Blob)?;
     serde_json::from_slice(&content).map_err(|error| wrong(error.to_string()))
 }
 

@@ -95,6 +95,9 @@ pub enum Trouble {
     /// The condition of its `when` has no value.
     #[error("the condition of `when` has no value: {0}")]
     Condition(EvalError),
+    /// Its `when` asks no gate, so nothing could ever be the reason.
+    #[error("the condition of `when` asks for no gate; a condition on axes alone is a `where`")]
+    NoGate,
 }
 
 impl Trouble {
@@ -103,7 +106,7 @@ impl Trouble {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Environment(error) | Self::NotReady(error) => error.hint.as_deref(),
-            Self::File { .. } | Self::Condition(_) => None,
+            Self::File { .. } | Self::Condition(_) | Self::NoGate => None,
         }
     }
 }
@@ -172,10 +175,11 @@ impl<'a> Resolver<'a> {
         if let Some(pruning) = seen.pruned.take() {
             return Ok(Decision::Pruned(pruning));
         }
-        if seen.gate.is_none() && seen.failed.is_none() {
-            if let Some(pruning) = self.ruled_out(task, facts)? {
-                return Ok(Decision::Pruned(pruning));
-            }
+        if seen.gate.is_none()
+            && seen.failed.is_none()
+            && let Some(pruning) = self.ruled_out(task, facts)?
+        {
+            return Ok(Decision::Pruned(pruning));
         }
         for input in &task.inputs {
             for member in &input.members {
@@ -331,6 +335,7 @@ impl<'a> Resolver<'a> {
         let Some(when) = &stage.when else {
             return Ok(None);
         };
+        let &gate = task.gates.first().ok_or(Trouble::NoGate)?;
         let mut variables = BTreeMap::new();
         for (&axis, &value) in stage.each.iter().zip(&task.values) {
             let axis = &self.experiment.axes[axis];
@@ -352,9 +357,6 @@ impl<'a> Resolver<'a> {
         }
         let value =
             expr::eval(&when.condition, &Env::variables(&variables)).map_err(Trouble::Condition)?;
-        let Some(&gate) = task.gates.first() else {
-            return Ok(None);
-        };
         Ok((!expr::is_true(&value)).then(|| Pruning {
             reason: PruneReason {
                 gate: titles.join(", "),

@@ -73,12 +73,10 @@ impl Executor<'_> {
             Ok(None) => return Ended::Stopped,
             Err(error) => return failed(store_error(&error).into(), 0),
         };
-        if !self.job.forced {
-            match self.look_again() {
-                Ok(Some(done)) => return Ended::Taken(done),
-                Ok(None) => {}
-                Err(error) => return failed(store_error(&error).into(), 0),
-            }
+        match self.look_again() {
+            Ok(Some(done)) => return Ended::Taken(done),
+            Ok(None) => {}
+            Err(error) => return failed(store_error(&error).into(), 0),
         }
         self.tell(News::Started);
         let ended = match self.import() {
@@ -91,8 +89,15 @@ impl Executor<'_> {
 
     /// Looks for what another process recorded since the plan was made.
     fn look_again(&self) -> Result<Option<Done>, StoreError> {
-        self.shared.store.refresh()?;
-        Ok(match find(self.shared.store, self.stage, &self.job.key) {
+        let Shared { store, .. } = self.shared;
+        store.refresh()?;
+        // Not what was passed over: its lost blobs may be back, made by another task, but the plan said that this
+        // one runs.
+        let newest = store.record(&self.job.key).map(|record| record.stamp());
+        if newest <= self.job.passed_over {
+            return Ok(None);
+        }
+        Ok(match find(store, self.stage, &self.job.key) {
             Found::Outputs(done) => Some(done),
             Found::Incomplete(_) | Found::Nothing => None,
         })
@@ -221,14 +226,6 @@ impl Executor<'_> {
         how: How,
     ) -> Result<Done, Failed> {
         let store = self.shared.store;
-        if let Some(output) = self
-            .stage
-            .outputs
-            .iter()
-            .find(|o| !outputs.contains_key(&o.name))
-        {
-            return Err(unusable(&Unusable::Absent(output.name.clone())));
-        }
         let manifest = Manifest {
             experiment: self.shared.experiment.name.clone(),
             task: self.job.name.clone(),
@@ -237,6 +234,7 @@ impl Executor<'_> {
             parts: self.job.parts.clone(),
             how,
         };
+        let body = record::encode(&outputs, &manifest);
         let mut blobs: Vec<_> = outputs
             .values()
             .flat_map(|artifact| artifact.blobs())
@@ -249,12 +247,17 @@ impl Executor<'_> {
             .collect();
         let inline: Vec<&[u8]> = small.iter().map(AsRef::as_ref).collect();
         let blobs: Vec<_> = blobs.into_iter().map(to_store).collect();
+        let read = |blob: BlobRef| match host.inline(&blob.digest) {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => Ok(store.blob(&blob.digest, blob.bytes)?.to_vec()),
+        };
+        let done = Done::of(self.stage, outputs, read).map_err(|error| unusable(&error))?;
         let new = NewRecord {
             key: self.job.key,
             shape: self.job.shape,
             blobs: &blobs,
             inline: &inline,
-            body: &record::encode(&outputs, &manifest),
+            body: &body,
         };
         store.append(new).map_err(|error| {
             let lost = match &error {
@@ -269,7 +272,7 @@ impl Executor<'_> {
                 lost,
             }
         })?;
-        Done::of(store, self.stage, outputs).map_err(|error| unusable(&error))
+        Ok(done)
     }
 
     /// Waits, unless the run is stopped meanwhile.

@@ -9,10 +9,11 @@ use blake3::Hash;
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::expr::AxisFields;
 use llmcl_stages_api::task::{Member, Needs};
+use llmcl_stages_api::value::Value;
 
 use crate::events::Failure;
 use crate::key::Part;
-use crate::model::TaskId;
+use crate::model::{Experiment, StageId, TaskId};
 use crate::outputs::Done;
 
 /// A task that is to be executed, with all that it needs.
@@ -27,8 +28,8 @@ pub(super) struct Job {
     pub(super) files: Vec<(PathBuf, BlobRef)>,
     pub(super) axis_fields: Arc<AxisFields>,
     pub(super) needs: Needs,
-    /// Whether it runs even if a record is found.
-    pub(super) forced: bool,
+    /// The stamp of the record that was there and could not be used, or was not to be. Only a newer one is taken.
+    pub(super) passed_over: Option<u64>,
 }
 
 /// What the thread of a task tells the scheduler.
@@ -72,4 +73,29 @@ pub(super) enum Ended {
     },
     /// The run is being stopped.
     Stopped,
+}
+
+/// The fields of axis values that a stage's expressions read, by axis and label.
+pub(super) fn axis_fields_of(experiment: &Experiment, stage: StageId) -> AxisFields {
+    let mut fields = AxisFields::new();
+    for (name, field) in &experiment.stages[stage].axis_reads {
+        let Some(axis) = experiment.axes.iter().find(|axis| axis.name == *name) else {
+            continue;
+        };
+        let labels = fields.entry(name.clone()).or_default();
+        for value in &axis.values {
+            let read = value.value.field(field);
+            let label = match &value.label {
+                Value::Text(text) => text.clone(),
+                other => other.to_string(),
+            };
+            if !read.is_none() {
+                labels
+                    .entry(label)
+                    .or_default()
+                    .insert(field.clone(), read.clone());
+            }
+        }
+    }
+    fields
 }

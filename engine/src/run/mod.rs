@@ -8,6 +8,7 @@ mod host;
 mod job;
 mod queue;
 mod scheduler;
+mod settle;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

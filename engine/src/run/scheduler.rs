@@ -10,22 +10,20 @@ use blake3::Hash;
 use llmcl_cache::Store;
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::expr::AxisFields;
-use llmcl_stages_api::value::Value;
+use llmcl_stages_api::task::Needs;
 
 use super::announce::Announcer;
 use super::attempt::{Shared, execute};
 use super::graph::Graph;
-use super::job::{Ended, Job, Message, News};
+use super::job::{Ended, Job, Message, News, axis_fields_of};
 use super::queue::Queue;
 use super::{End, Run, RunControl, RunOptions};
-use crate::events::{
-    Event, Failure, FailureKind, Finish, OutputDigest, Summary, What, milliseconds,
-};
+use crate::events::{Event, Failure, FailureKind, Finish, What, milliseconds};
 use crate::history::History;
-use crate::model::{Experiment, Stage, StageId, TaskId};
+use crate::model::{Stage, StageId, TaskId};
 use crate::outputs::{Done, Found, find};
 use crate::plan::Plan;
-use crate::resolve::{Decision, Fact, Live, Pruning, Resolver, Trouble};
+use crate::resolve::{Decision, Fact, Live, Resolver};
 
 /// How often it is looked whether the run was stopped while nothing else happens.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -48,7 +46,7 @@ pub(super) enum Step {
 
 pub(super) struct Scheduler<'a> {
     pub(super) resolver: &'a Resolver<'a>,
-    shared: Shared<'a>,
+    pub(super) shared: Shared<'a>,
     pub(super) announcer: Announcer<'a>,
     pub(super) graph: Graph,
     pub(super) queue: Queue,
@@ -67,11 +65,12 @@ pub(super) struct Scheduler<'a> {
     /// What has been redone already: a task and a blob that was lost.
     pub(super) redone: HashSet<(TaskId, Hash)>,
     pub(super) ends: Vec<End>,
-    jobs: HashMap<TaskId, Live>,
+    /// What is known of the tasks in the queue: their keys, and the stamps of records that were passed over.
+    ready: HashMap<TaskId, (Live, Option<u64>)>,
     axis_fields: HashMap<StageId, Arc<AxisFields>>,
-    failed: bool,
-    interrupted: bool,
-    begun: Instant,
+    pub(super) failed: bool,
+    pub(super) interrupted: bool,
+    pub(super) begun: Instant,
 }
 
 impl<'a> Scheduler<'a> {
@@ -118,7 +117,7 @@ impl<'a> Scheduler<'a> {
             executed: HashSet::new(),
             redone: HashSet::new(),
             ends: vec![End::Left; count],
-            jobs: HashMap::new(),
+            ready: HashMap::new(),
             axis_fields: HashMap::new(),
             failed: false,
             interrupted: false,
@@ -198,14 +197,16 @@ impl<'a> Scheduler<'a> {
             self.followers.entry(key).or_default().push(task);
             return;
         }
-        if !self.is_forced(task, &key) {
-            if let Found::Outputs(done) = find(self.shared.store, self.stage(task), &key) {
-                let how = match self.executed.contains(&key) {
-                    true => Finish::Shared,
-                    false => Finish::Cached,
-                };
-                return self.finish(task, key, Arc::new(done), how, Duration::ZERO);
-            }
+        // Before it is looked at: what comes in from other processes meanwhile is newer.
+        let passed_over = self.shared.store.record(&key).map(|record| record.stamp());
+        if !self.is_forced(task, &key)
+            && let Found::Outputs(done) = find(self.shared.store, self.stage(task), &key)
+        {
+            let how = match self.executed.contains(&key) {
+                true => Finish::Shared,
+                false => Finish::Cached,
+            };
+            return self.finish(task, key, Arc::new(done), how, Duration::ZERO);
         }
         let stage = self.stage(task);
         let params = &self.shared.experiment.tasks[task].params;
@@ -214,7 +215,7 @@ impl<'a> Scheduler<'a> {
             .needs(params, self.resolver.input_bytes(task, &self.facts));
         self.steps[task] = Step::Ready(key);
         self.owners.insert(key, task);
-        self.jobs.insert(task, live);
+        self.ready.insert(task, (live, passed_over));
         self.queue.push(task, self.remaining[task], needs);
     }
 
@@ -231,11 +232,11 @@ impl<'a> Scheduler<'a> {
             let Some((task, needs)) = self.queue.start() else {
                 return;
             };
-            let Some(live) = self.jobs.remove(&task) else {
+            let Some((live, passed_over)) = self.ready.remove(&task) else {
                 self.queue.release(task);
                 continue;
             };
-            match self.job(task, &live, needs) {
+            match self.job(task, &live, needs, passed_over) {
                 Ok(job) => {
                     self.steps[task] = Step::Running {
                         key: job.key,
@@ -244,10 +245,10 @@ impl<'a> Scheduler<'a> {
                     let (shared, messages) = (self.shared, messages.clone());
                     scope.spawn(move || execute(shared, &job, &messages));
                 }
-                Err(trouble) => {
+                Err(failure) => {
                     self.queue.release(task);
                     self.release(task);
-                    self.fail(task, trouble.into(), 0);
+                    self.fail(task, failure, 0);
                     self.decide_all();
                 }
             }
@@ -258,7 +259,8 @@ impl<'a> Scheduler<'a> {
         &mut self,
         task: TaskId,
         live: &Live,
-        needs: llmcl_stages_api::task::Needs,
+        needs: Needs,
+        passed_over: Option<u64>,
     ) -> Result<Job, Failure> {
         let key = live
             .key
@@ -278,7 +280,7 @@ impl<'a> Scheduler<'a> {
             files: self.resolver.files(task)?,
             axis_fields: Arc::clone(axis_fields),
             needs,
-            forced: self.is_forced(task, &key),
+            passed_over,
         })
     }
 
@@ -384,97 +386,6 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn settle(&mut self, task: TaskId, fact: Fact) {
-        self.facts[task] = fact;
-        self.steps[task] = Step::Settled;
-        let dependents: Vec<TaskId> = self.graph.dependents(task).collect();
-        for next in dependents {
-            self.pending[next] -= 1;
-            if self.pending[next] == 0 && self.steps[next] == Step::Waiting {
-                self.todo.push_back(next);
-            }
-        }
-    }
-
-    /// Takes back that a task is settled.
-    pub(super) fn unsettle(&mut self, task: TaskId) {
-        self.facts[task] = Fact::Unknown { gate: None };
-        self.steps[task] = Step::Waiting;
-        let dependents: Vec<TaskId> = self.graph.dependents(task).collect();
-        for next in dependents {
-            self.pending[next] += 1;
-        }
-    }
-
-    fn finish(
-        &mut self,
-        task: TaskId,
-        key: Hash,
-        done: Arc<Done>,
-        how: Finish,
-        duration: Duration,
-    ) {
-        let executed = how == Finish::Executed;
-        // After something was redone, tasks come by a second time; what has been told is told again only if it is
-        // another thing.
-        let (known, before) = match &self.ends[task] {
-            End::Done { outputs, executed } => (outputs.outputs() == done.outputs(), *executed),
-            _ => (false, false),
-        };
-        if !known || executed {
-            self.announcer.tell(What::TaskFinished {
-                task: self.shared.experiment.task_name(task),
-                key,
-                how,
-                outputs: told(&done),
-                duration_ms: milliseconds(duration),
-            });
-            if let Some(outcome) = done.outcome() {
-                self.announcer.tell(What::GateDecided {
-                    task: self.shared.experiment.task_name(task),
-                    outcome: outcome.outcome.clone(),
-                    note: outcome.note.clone(),
-                    statistics: outcome.statistics.clone(),
-                });
-            }
-        }
-        self.ends[task] = End::Done {
-            outputs: Arc::clone(&done),
-            executed: executed || before,
-        };
-        self.settle(task, Fact::Done(done));
-    }
-
-    fn prune(&mut self, task: TaskId, pruning: Pruning) {
-        self.announcer.tell(What::TaskPruned {
-            task: self.shared.experiment.task_name(task),
-            gate: pruning.reason.gate.clone(),
-            outcome: pruning.reason.outcome.clone(),
-        });
-        self.ends[task] = End::Pruned(pruning.clone());
-        self.settle(task, Fact::Pruned(pruning));
-    }
-
-    pub(super) fn fail(&mut self, task: TaskId, failure: Failure, attempts: u32) {
-        self.failed = true;
-        self.announcer.tell(What::TaskFailed {
-            task: self.shared.experiment.task_name(task),
-            failure,
-            attempts,
-        });
-        self.ends[task] = End::Failed;
-        self.settle(task, Fact::Failed);
-    }
-
-    fn not_run(&mut self, task: TaskId, because: TaskId) {
-        self.announcer.tell(What::TaskNotRun {
-            task: self.shared.experiment.task_name(task),
-            because: self.shared.experiment.task_name(because),
-        });
-        self.ends[task] = End::NotRun;
-        self.settle(task, Fact::Failed);
-    }
-
     fn look_for_stop(&mut self) {
         if self.shared.control.is_stopping() && !self.interrupted {
             self.interrupted = true;
@@ -489,25 +400,6 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn summary(&self) -> Summary {
-        let mut summary = Summary {
-            interrupted: self.interrupted,
-            duration_ms: milliseconds(self.begun.elapsed()),
-            ..Summary::default()
-        };
-        for end in &self.ends {
-            *match end {
-                End::Done { executed: true, .. } => &mut summary.executed,
-                End::Done { .. } => &mut summary.cached,
-                End::Pruned(_) => &mut summary.pruned,
-                End::Failed => &mut summary.failed,
-                End::NotRun => &mut summary.not_run,
-                End::Left => &mut summary.left,
-            } += 1;
-        }
-        summary
-    }
-
     fn stage(&self, task: TaskId) -> &'a Stage {
         let experiment = self.shared.experiment;
         &experiment.stages[experiment.tasks[task].stage]
@@ -520,58 +412,10 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        Self {
-            kind: FailureKind::Input,
-            message: trouble.to_string(),
-            hint: trouble.hint().map(str::to_owned),
-        }
-    }
-}
-
 fn internal(message: &str) -> Failure {
     Failure {
         kind: FailureKind::Internal,
         message: message.to_owned(),
         hint: None,
     }
-}
-
-fn told(done: &Done) -> std::collections::BTreeMap<String, OutputDigest> {
-    let outputs = done.outputs().iter();
-    outputs
-        .map(|(port, output)| {
-            let digest = OutputDigest {
-                digest: output.digest,
-                bytes: output.artifact.bytes(),
-            };
-            (port.clone(), digest)
-        })
-        .collect()
-}
-
-/// The fields of axis values that a stage's expressions read, by axis and label.
-fn axis_fields_of(experiment: &Experiment, stage: StageId) -> AxisFields {
-    let mut fields = AxisFields::new();
-    for (name, field) in &experiment.stages[stage].axis_reads {
-        let Some(axis) = experiment.axes.iter().find(|axis| axis.name == *name) else {
-            continue;
-        };
-        let labels = fields.entry(name.clone()).or_default();
-        for value in &axis.values {
-            let read = value.value.field(field);
-            let label = match &value.label {
-                Value::Text(text) => text.clone(),
-                other => other.to_string(),
-            };
-            if !read.is_none() {
-                labels
-                    .entry(label)
-                    .or_default()
-                    .insert(field.clone(), read.clone());
-            }
-        }
-    }
-    fields
 }
