@@ -48,24 +48,36 @@ pub struct Mistakes {
 /// # Errors
 /// All mistakes of the file and of its corpora at once.
 pub fn load(path: &Path, settings: &[String], registry: &Registry) -> Result<Loaded, Mistakes> {
-    let mut sources = Sources::default();
-    let mut problems = Vec::new();
-    let shown = path.display().to_string();
-    let text = match read(path) {
-        Ok(text) => text,
+    match read(path) {
+        Ok(text) => load_text(path, text, settings, registry),
         Err(error) => {
+            let mut sources = Sources::default();
+            let shown = path.display().to_string();
             let file = sources.add(shown, Some(path.to_owned()), String::new());
-            let place = Place::new(file, 0..0);
-            problems.push(Diagnostic::new(
+            let problems = vec![Diagnostic::new(
                 Code::MissingFile,
                 format!("cannot read the experiment: {error}"),
-                &place,
+                &Place::new(file, 0..0),
                 "",
-            ));
-            return Err(Mistakes { problems, sources });
+            )];
+            Err(Mistakes { problems, sources })
         }
-    };
-    let file = sources.add(shown, Some(path.to_owned()), text);
+    }
+}
+
+/// Checks the text of an experiment file that lies, or would lie, at `path`.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_text(
+    path: &Path,
+    text: String,
+    settings: &[String],
+    registry: &Registry,
+) -> Result<Loaded, Mistakes> {
+    let mut sources = Sources::default();
+    let mut problems = Vec::new();
+    let file = sources.add(path.display().to_string(), Some(path.to_owned()), text);
     let mut tree = toml_tree::parse(&sources, file, &mut problems);
     if !problems.is_empty() {
         return Err(Mistakes { problems, sources });
@@ -82,10 +94,9 @@ pub fn load(path: &Path, settings: &[String], registry: &Registry) -> Result<Loa
             sources,
         }),
         _ => {
-            problems.sort_by(|a, b| {
-                let place =
-                    |problem: &Diagnostic| problem.labels.first().map(|label| label.place.clone());
-                (place(a), a.code, &a.message).cmp(&(place(b), b.code, &b.message))
+            problems.sort_by_cached_key(|problem| {
+                let place = problem.labels.first().map(|label| label.place.clone());
+                (place, problem.code, problem.message.clone())
             });
             problems.dedup();
             Err(Mistakes { problems, sources })
