@@ -1,0 +1,88 @@
+//! Finds programs and tells which ones they are.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use blake3::{Hash, Hasher};
+
+/// What a file was when its digest was taken: path, size, time of last change with its nanoseconds, and inode.
+type Identity = (PathBuf, u64, i64, i64, u64);
+
+/// Finds the file that a program name stands for: a path as it is, a bare name in the folders of `search`, which
+/// has the form of `PATH`.
+#[must_use]
+pub fn find(name: &str, search: &OsStr) -> Option<PathBuf> {
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|path| is_program(path));
+    }
+    std::env::split_paths(search)
+        .map(|folder| folder.join(name))
+        .find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// Returns the BLAKE3 digest of a program's file.
+///
+/// It is taken once in the life of this process, and again if the file's size, time or inode has changed.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn digest(path: &Path) -> io::Result<Hash> {
+    static KNOWN: Mutex<BTreeMap<Identity, Hash>> = Mutex::new(BTreeMap::new());
+    let path = fs::canonicalize(path)?;
+    let meta = fs::metadata(&path)?;
+    let identity = (
+        path,
+        meta.size(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ino(),
+    );
+    if let Some(known) = KNOWN
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&identity)
+    {
+        return Ok(*known);
+    }
+    // The lock is not held meanwhile: two tasks may both read the file, and find the same.
+    let mut hasher = Hasher::new();
+    hasher.update_reader(File::open(&identity.0)?)?;
+    let digest = hasher.finalize();
+    KNOWN
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(identity, digest);
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_program_has_another_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tool");
+        fs::write(&path, "#!/bin/sh\n").unwrap();
+        assert_eq!(
+            find("tool", folder.path().as_os_str()),
+            None,
+            "not executable"
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(find("tool", folder.path().as_os_str()), Some(path.clone()));
+        let first = digest(&path).unwrap();
+        assert_eq!(first, digest(&path).unwrap());
+        fs::write(&path, "#!/bin/sh\nexit 1\n").unwrap();
+        assert_ne!(first, digest(&path).unwrap());
+    }
+}

@@ -1,0 +1,16 @@
+//! Tests of the stage kinds as the engine sees them. One program for all kinds, so that it is linked once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod command;
+mod fetch_archive;
+mod fetch_http;
+mod fetch_model;
+mod fetch_pip;
+mod process;
+mod support;

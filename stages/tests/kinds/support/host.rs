@@ -1,0 +1,194 @@
+//! An engine for tests: a folder in place of the store.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use blake3::Hasher;
+use llmcl_stages_api::artifact::{Artifact, BlobRef};
+use llmcl_stages_api::task::{Blob, BlobSink, Host, TaskError, TaskErrorKind};
+use tempfile::{NamedTempFile, TempDir};
+
+/// What a test wants to happen when a task tells how far it is.
+type OnProgress = Box<dyn Fn(u64) + Send + Sync>;
+
+/// An engine whose store is a temporary folder.
+pub(crate) struct TestHost {
+    folder: TempDir,
+    /// Every progress that was told.
+    progress: Mutex<Vec<(u64, Option<u64>)>>,
+    on_progress: Option<OnProgress>,
+    stopped: AtomicBool,
+}
+
+impl TestHost {
+    /// Makes one with an empty store.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["blobs", "writing", "scratch", "resumable"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self {
+            folder,
+            progress: Mutex::default(),
+            on_progress: None,
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Has `act` called at every progress.
+    pub(crate) fn on_progress(mut self, act: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        self.on_progress = Some(Box::new(act));
+        self
+    }
+
+    /// Stops the task, as Ctrl-C does.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// Every progress that was told.
+    pub(crate) fn progress_told(&self) -> Vec<(u64, Option<u64>)> {
+        self.progress.lock().unwrap().clone()
+    }
+
+    /// The content of a file of an artifact.
+    pub(crate) fn read(&self, artifact: &Artifact, name: &str) -> Vec<u8> {
+        let blob = artifact.file(name).expect("a file of that name");
+        self.blob(blob).unwrap().bytes().to_vec()
+    }
+
+    /// Stores a file as an input.
+    pub(crate) fn store(&self, name: &str, content: &[u8]) -> Artifact {
+        Artifact::single(name, self.put(content).unwrap())
+    }
+
+    /// How many blobs there are, and whether anything half-written lies about.
+    pub(crate) fn blobs(&self) -> usize {
+        assert_eq!(self.count("writing"), 0, "half-written blobs");
+        self.count("blobs")
+    }
+
+    /// The folder that survives attempts.
+    pub(crate) fn kept(&self) -> PathBuf {
+        self.path("resumable")
+    }
+
+    /// How many scratch folders there are.
+    pub(crate) fn scratches(&self) -> usize {
+        self.count("scratch")
+    }
+
+    fn count(&self, name: &str) -> usize {
+        fs::read_dir(self.path(name)).unwrap().count()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn blob_path(&self, blob: BlobRef) -> PathBuf {
+        self.path("blobs").join(blob.digest.to_hex().as_str())
+    }
+}
+
+impl Host for TestHost {
+    fn blob(&self, blob: BlobRef) -> Result<Blob, TaskError> {
+        let path = self.blob_path(blob);
+        let bytes = fs::read(&path).map_err(|error| store_error(&error))?;
+        Ok(Blob::new(Arc::new(bytes), Some(path.into())))
+    }
+
+    fn write(&self) -> Result<Box<dyn BlobSink + '_>, TaskError> {
+        let file =
+            NamedTempFile::new_in(self.path("writing")).map_err(|error| store_error(&error))?;
+        Ok(Box::new(Sink {
+            host: self,
+            file,
+            hasher: Hasher::new(),
+        }))
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<BlobRef, TaskError> {
+        let mut sink = self.write()?;
+        sink.write_all(bytes).map_err(|error| store_error(&error))?;
+        sink.finish()
+    }
+
+    fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError> {
+        let folder = TempDir::new_in(self.path("scratch")).map_err(|error| store_error(&error))?;
+        Ok(Box::new(folder))
+    }
+
+    fn resumable(&self) -> Result<Box<Path>, TaskError> {
+        Ok(self.kept().into())
+    }
+
+    fn progress(&self, done: u64, total: Option<u64>) {
+        self.progress.lock().unwrap().push((done, total));
+        if let Some(act) = &self.on_progress {
+            act(done);
+        }
+    }
+
+    fn checkpoint(&self) -> Result<(), TaskError> {
+        if self.stopped.load(Ordering::SeqCst) {
+            return Err(TaskError::new(
+                TaskErrorKind::Cancelled,
+                "the run was stopped",
+            ));
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    fn worker(&self, worker: &str) -> Command {
+        Command::new(worker)
+    }
+}
+
+struct Sink<'a> {
+    host: &'a TestHost,
+    file: NamedTempFile,
+    hasher: Hasher,
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl BlobSink for Sink<'_> {
+    fn finish(self: Box<Self>) -> Result<BlobRef, TaskError> {
+        let blob = BlobRef {
+            digest: self.hasher.finalize(),
+            bytes: self.hasher.count(),
+        };
+        let file: File = self
+            .file
+            .persist(self.host.blob_path(blob))
+            .map_err(|error| store_error(&error.error))?;
+        let mut permissions = file.metadata().unwrap().permissions();
+        permissions.set_readonly(true);
+        file.set_permissions(permissions).unwrap();
+        Ok(blob)
+    }
+}
+
+fn store_error(error: &io::Error) -> TaskError {
+    TaskError::new(TaskErrorKind::Store, error.to_string())
+}
