@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use llmcl_cache::Store;
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -56,13 +57,18 @@ impl Graph {
         &self,
         experiment: &Experiment,
         plan: &Plan,
-        history: &History,
+        store: &Store,
     ) -> Vec<Duration> {
         let mut remaining = vec![Duration::ZERO; experiment.tasks.len()];
+        let counts = plan.counts();
+        if counts.run + counts.maybe == 0 {
+            return remaining;
+        }
+        let history = History::of(store);
         // Each task stands after all that it hangs on.
         for task in (0..experiment.tasks.len()).rev() {
             let own = match plan.tasks[task].state {
-                State::Run(_) | State::Maybe(_) => duration(experiment, history, task),
+                State::Run(_) | State::Maybe(_) => duration(experiment, &history, task),
                 State::Cached { .. } | State::Pruned(_) => Duration::ZERO,
             };
             let behind = self.dependents(task).map(|next| remaining[next]).max();

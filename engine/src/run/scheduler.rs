@@ -19,7 +19,6 @@ use super::job::{Ended, Job, Message, News, axis_fields_of};
 use super::queue::Queue;
 use super::{End, Run, RunControl, RunOptions};
 use crate::events::{Event, Failure, FailureKind, Finish, What, milliseconds};
-use crate::history::History;
 use crate::model::{Stage, StageId, TaskId};
 use crate::outputs::{Done, Found, find};
 use crate::plan::Plan;
@@ -93,7 +92,7 @@ impl<'a> Scheduler<'a> {
             jobs: options.jobs.get(),
         });
         let graph = Graph::of(resolver);
-        let remaining = graph.remaining(experiment, &plan, &History::of(store));
+        let remaining = graph.remaining(experiment, &plan, store);
         let mut scheduler = Self {
             resolver,
             shared: Shared {
@@ -243,16 +242,27 @@ impl<'a> Scheduler<'a> {
                         stale: false,
                     };
                     let (shared, messages) = (self.shared, messages.clone());
-                    scope.spawn(move || execute(shared, &job, &messages));
+                    let thread = std::thread::Builder::new();
+                    let work = move || execute(shared, &job, &messages);
+                    if let Err(error) = thread.spawn_scoped(scope, work) {
+                        let message = format!("could not start a thread: {error}");
+                        self.give_up(task, internal(&message));
+                    }
                 }
-                Err(failure) => {
-                    self.queue.release(task);
-                    self.release(task);
-                    self.fail(task, failure, 0);
-                    self.decide_all();
-                }
+                Err(failure) => self.give_up(task, failure),
             }
         }
+    }
+
+    /// A task that was about to start cannot.
+    fn give_up(&mut self, task: TaskId, failure: Failure) {
+        self.queue.release(task);
+        let followers = self.release(task);
+        self.fail(task, failure, 0);
+        for other in followers {
+            self.not_run(other, task);
+        }
+        self.decide_all();
     }
 
     fn job(
@@ -344,7 +354,9 @@ impl<'a> Scheduler<'a> {
                 blobs,
                 failure,
                 attempts,
-            } => self.lost(task, &blobs, failure, attempts),
+            } if !stale => self.lost(task, &blobs, failure, attempts),
+            // What it misses is being made again already.
+            Ended::Lost { .. } => self.wait(task),
             Ended::Stopped => self.steps[task] = Step::Waiting,
         }
         // The followers find what was recorded, or one of them does the work.

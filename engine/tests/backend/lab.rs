@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use blake3::Hash;
-use llmcl_stages_api::artifact::Artifact;
+use llmcl_stages_api::artifact::{Artifact, BlobRef};
 use llmcl_stages_api::fingerprint::Fingerprints;
 use llmcl_stages_api::kind::{Check, StageKind};
 use llmcl_stages_api::outcome::{self, Outcome};
@@ -20,29 +20,29 @@ use llmcl_stages_api::value::Value;
 
 /// What the kinds of one test share.
 #[derive(Default)]
-pub struct Lab {
+pub(crate) struct Lab {
     /// How often any task ran.
-    pub runs: AtomicUsize,
+    pub(crate) runs: AtomicUsize,
     /// How often a task with this text was attempted.
-    pub attempts: Mutex<HashMap<String, u32>>,
+    pub(crate) attempts: Mutex<HashMap<String, u32>>,
     /// The order in which tasks began, by their texts.
-    pub order: Mutex<Vec<String>>,
+    pub(crate) order: Mutex<Vec<String>>,
     running: AtomicUsize,
     memory: AtomicU64,
     exclusive: AtomicUsize,
     /// The most tasks that ran at a time.
-    pub most_running: AtomicUsize,
+    pub(crate) most_running: AtomicUsize,
     /// The most memory that more than one task had at a time.
-    pub most_memory: AtomicU64,
+    pub(crate) most_memory: AtomicU64,
     /// Whether an exclusive task ever had company.
-    pub disturbed: AtomicBool,
+    pub(crate) disturbed: AtomicBool,
     /// What the machine says of itself.
-    pub environment: Mutex<BTreeMap<String, Value>>,
+    pub(crate) environment: Mutex<BTreeMap<String, Value>>,
 }
 
 /// What a kind does.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Flavor {
+pub(crate) enum Flavor {
     /// Puts out its text and what comes in.
     Concat,
     /// Puts out GREEN if what comes in, digested, is under its threshold.
@@ -51,7 +51,7 @@ pub enum Flavor {
     Report,
 }
 
-pub struct Mock {
+pub(crate) struct Mock {
     flavor: Flavor,
     lab: Arc<Lab>,
 }
@@ -78,11 +78,12 @@ static SOURCE: [Param; 3] = [
     },
     param("helper", ParamType::FilePath),
 ];
-static PARAMS: [Param; 16] = [
+static PARAMS: [Param; 17] = [
     param("text", ParamType::Text),
     param("threshold", COUNT),
     param("modulus", COUNT),
     param("bulk", ParamType::Bool),
+    param("refer", ParamType::Bool),
     param("exclusive", ParamType::Bool),
     param("memory", COUNT),
     param("sleep", COUNT),
@@ -120,7 +121,7 @@ static FILE: [OutputPort; 1] = [output(PortType::File)];
 static OUTCOME: [OutputPort; 1] = [output(PortType::Outcome)];
 
 impl Mock {
-    pub fn leaked(flavor: Flavor, lab: &Arc<Lab>) -> &'static Self {
+    pub(crate) fn leaked(flavor: Flavor, lab: &Arc<Lab>) -> &'static Self {
         Box::leak(Box::new(Self {
             flavor,
             lab: Arc::clone(lab),
@@ -247,7 +248,8 @@ impl StageKind for Mock {
                 let content = put_out(task.params, &parts.join("\n"));
                 let blob = task.host.put(content.as_bytes())?;
                 assert_eq!(task.host.blob(blob)?.bytes(), content.as_bytes());
-                Artifact::single("text", blob)
+                let file = Artifact::single("text", blob).files().to_vec();
+                Artifact::new(file, referents(task))
             }
         };
         Ok(Outputs::from([("out".to_owned(), artifact)]))
@@ -258,18 +260,34 @@ fn memory(params: &Params) -> u64 {
     params.int("memory").unsigned_abs()
 }
 
+/// What the artifact of a task that refers points into: all that came in.
+fn referents(task: &TaskContext<'_>) -> Vec<BlobRef> {
+    let members = task.inputs.values().flatten();
+    members
+        .filter(|_| task.params.get("refer") == &Value::Bool(true))
+        .filter_map(|member| match &member.state {
+            MemberState::Present(artifact) => Some(artifact.blobs()),
+            MemberState::Pruned(_) => None,
+        })
+        .flatten()
+        .collect()
+}
+
 fn heard(task: &TaskContext<'_>, member: &Member) -> Result<String, TaskError> {
     match &member.state {
         MemberState::Present(artifact) => {
-            let blob = artifact.files()[0].blob;
-            Ok(String::from_utf8_lossy(task.host.blob(blob)?.bytes()).into_owned())
+            let mut said = String::new();
+            for blob in artifact.blobs() {
+                said.push_str(&String::from_utf8_lossy(task.host.blob(blob)?.bytes()));
+            }
+            Ok(said)
         }
         MemberState::Pruned(reason) => Ok(format!("pruned by {} {}", reason.gate, reason.outcome)),
     }
 }
 
 /// What a concat puts out for what it has heard. With a modulus much comes out the same.
-pub fn put_out(params: &Params, heard: &str) -> String {
+pub(crate) fn put_out(params: &Params, heard: &str) -> String {
     let mut content = match params.int("modulus") {
         0 => blake3::hash(heard.as_bytes()).to_hex().to_string(),
         modulus => (score(heard) % modulus.unsigned_abs()).to_string(),
@@ -281,7 +299,7 @@ pub fn put_out(params: &Params, heard: &str) -> String {
 }
 
 /// The outcome of a gate that has heard this.
-pub fn outcome_of(params: &Params, heard: &str) -> &'static str {
+pub(crate) fn outcome_of(params: &Params, heard: &str) -> &'static str {
     if score(heard) % 100 < params.int("threshold").unsigned_abs() {
         "GREEN"
     } else {
@@ -366,7 +384,7 @@ impl MethodCatalog for NoMethods {
 }
 
 /// A registry whose code has these digests.
-pub fn registry(shared: &str, leaf: &str) -> Registry {
+pub(crate) fn registry(shared: &str, leaf: &str) -> Registry {
     let digest = |text: &str| -> Hash { blake3::hash(text.as_bytes()) };
     Registry {
         kinds: Vec::new(),

@@ -131,6 +131,63 @@ fn damage_that_a_task_finds_is_healed_within_the_run() {
     }
 }
 
+/// Where the blob of a bulky task's output is.
+fn blob_path(ran: &crate::world::Ran, task: usize) -> std::path::PathBuf {
+    let blob = BlobRef::of(ran.content(task).as_bytes());
+    let blob = ran.store.blob(&blob.digest, blob.bytes).unwrap();
+    blob.path().unwrap().to_owned()
+}
+
+#[test]
+fn several_tasks_that_miss_the_same_blob_have_it_made_once() {
+    let mut world = World::new();
+    world.options.jobs = 4.try_into().unwrap();
+    let mut builder = world.builder();
+    let a = builder.concat("a", &[("bulk", Value::Bool(true))], &[]);
+    for name in ["b", "c", "d"] {
+        // They sleep before they read, so that all are at work when the first one misses it.
+        builder.concat(name, &[("sleep", Value::Int(100))], &[a]);
+    }
+    let path = blob_path(&world.run(&builder.experiment), a);
+    for task in a + 1..a + 4 {
+        builder.experiment.tasks[task].leaves = ["leaf", "more"].into();
+    }
+    let ran = world.run_with(&builder.experiment, &mut |event| {
+        if matches!(event.what, What::RunStarted { .. }) {
+            fs::remove_file(&path).unwrap();
+        }
+    });
+    let mut executed = ran.executed();
+    executed.sort_unstable();
+    assert_eq!(executed, ["a", "b", "c", "d"]);
+    assert_eq!(ran.count(|what| matches!(what, What::TaskRedone { .. })), 1);
+    assert!(ran.run.summary.is_complete());
+}
+
+#[test]
+fn what_an_artifact_points_into_is_healed_by_the_task_that_made_it() {
+    let world = World::new();
+    let mut builder = world.builder();
+    let a = builder.concat("a", &[("bulk", Value::Bool(true))], &[]);
+    let b = builder.concat("b", &[("refer", Value::Bool(true))], &[a]);
+    let c = builder.concat("c", &[], &[b]);
+    let ran = world.run(&builder.experiment);
+    let (path, expected) = (blob_path(&ran, a), ran.content(c));
+    drop(ran);
+    builder.experiment.tasks[c].leaves = ["leaf", "more"].into();
+    let ran = world.run_with(&builder.experiment, &mut |event| {
+        if matches!(event.what, What::RunStarted { .. }) {
+            fs::remove_file(&path).unwrap();
+        }
+    });
+    assert_eq!(ran.executed(), ["a", "c"]);
+    assert_eq!(ran.content(c), expected);
+    drop(ran);
+    fs::remove_file(&path).unwrap();
+    // Both records name the blob, so both are a miss for the plan.
+    assert_eq!(world.plan(&builder.experiment).counts().cached, 0);
+}
+
 #[test]
 fn what_is_lost_again_and_again_fails() {
     let world = World::new();

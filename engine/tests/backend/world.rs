@@ -26,14 +26,14 @@ use llmcl_stages_api::value::{Type, Value};
 use crate::lab::{Flavor, Lab, Mock, registry};
 
 /// Builds an experiment stage by stage.
-pub struct Builder {
-    pub experiment: Experiment,
+pub(crate) struct Builder {
+    pub(crate) experiment: Experiment,
     place: Place,
     kinds: [(Flavor, &'static Mock); 3],
 }
 
 impl Builder {
-    pub fn new(lab: &Arc<Lab>) -> Self {
+    pub(crate) fn new(lab: &Arc<Lab>) -> Self {
         let kinds = [Flavor::Concat, Flavor::Gate, Flavor::Report];
         Self {
             experiment: Experiment {
@@ -49,7 +49,7 @@ impl Builder {
     }
 
     /// Adds an axis whose values are 0, 1, … with a field `role`.
-    pub fn axis(&mut self, name: &str, values: usize) -> usize {
+    pub(crate) fn axis(&mut self, name: &str, values: usize) -> usize {
         let values = (0..values).map(|value| {
             let label = Value::Text(format!("v{value}"));
             AxisValue {
@@ -71,7 +71,7 @@ impl Builder {
     }
 
     /// Adds a stage without tasks. `when` is a condition and the gates that it asks.
-    pub fn stage(
+    pub(crate) fn stage(
         &mut self,
         name: &str,
         flavor: Flavor,
@@ -110,7 +110,7 @@ impl Builder {
     }
 
     /// Adds a task to the last stage.
-    pub fn task(
+    pub(crate) fn task(
         &mut self,
         values: &[usize],
         params: &[(&str, Value)],
@@ -142,7 +142,12 @@ impl Builder {
     }
 
     /// Adds a stage of one concat task.
-    pub fn concat(&mut self, text: &str, params: &[(&str, Value)], from: &[TaskId]) -> TaskId {
+    pub(crate) fn concat(
+        &mut self,
+        text: &str,
+        params: &[(&str, Value)],
+        from: &[TaskId],
+    ) -> TaskId {
         self.stage(text, Flavor::Concat, &[], None);
         let mut params = params.to_vec();
         params.push(("text", Value::Text(text.into())));
@@ -155,7 +160,7 @@ impl Builder {
     }
 
     /// Adds a gate of one task that is green if the threshold is 100 and red if it is 0.
-    pub fn gate(&mut self, name: &str, threshold: i64, from: &[TaskId]) -> TaskId {
+    pub(crate) fn gate(&mut self, name: &str, threshold: i64, from: &[TaskId]) -> TaskId {
         self.stage(name, Flavor::Gate, &[], None);
         let inputs = from.iter().map(|&task| of(task)).collect();
         self.task(&[], &[("threshold", Value::Int(threshold))], inputs, &[])
@@ -163,12 +168,12 @@ impl Builder {
 }
 
 /// The output of a task, as an input.
-pub fn of(task: TaskId) -> InputMember {
+pub(crate) fn of(task: TaskId) -> InputMember {
     InputMember::Task { task, port: 0 }
 }
 
 /// A file of the repository, as an input.
-pub fn file(path: &Path) -> InputMember {
+pub(crate) fn file(path: &Path) -> InputMember {
     InputMember::File {
         path: path.to_owned(),
         name: path.file_name().unwrap().to_str().unwrap().to_owned(),
@@ -176,7 +181,7 @@ pub fn file(path: &Path) -> InputMember {
 }
 
 /// A folder for stores that costs no disk writes, where there is one.
-pub fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() {
         tempfile::tempdir_in(memory).unwrap()
@@ -186,23 +191,23 @@ pub fn folder() -> tempfile::TempDir {
 }
 
 /// A store, and how to run on it.
-pub struct World {
-    pub lab: Arc<Lab>,
-    pub folder: tempfile::TempDir,
-    pub registry: Registry,
-    pub options: RunOptions,
-    pub control: RunControl,
+pub(crate) struct World {
+    pub(crate) lab: Arc<Lab>,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) registry: Registry,
+    pub(crate) options: RunOptions,
+    pub(crate) control: RunControl,
 }
 
 /// A run that is over, and what was told of it.
-pub struct Ran {
-    pub run: Run,
-    pub events: Vec<Event>,
-    pub store: Store,
+pub(crate) struct Ran {
+    pub(crate) run: Run,
+    pub(crate) events: Vec<Event>,
+    pub(crate) store: Store,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lab: Arc::default(),
             folder: folder(),
@@ -223,19 +228,19 @@ impl World {
         }
     }
 
-    pub fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> Builder {
         Builder::new(&self.lab)
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("store")
     }
 
-    pub fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.path()).unwrap()
     }
 
-    pub fn plan(&self, experiment: &Experiment) -> Plan {
+    pub(crate) fn plan(&self, experiment: &Experiment) -> Plan {
         plan(
             experiment,
             &self.store(),
@@ -244,11 +249,11 @@ impl World {
         )
     }
 
-    pub fn run(&self, experiment: &Experiment) -> Ran {
+    pub(crate) fn run(&self, experiment: &Experiment) -> Ran {
         self.run_with(experiment, &mut |_| {})
     }
 
-    pub fn run_with(&self, experiment: &Experiment, reader: &mut dyn FnMut(&Event)) -> Ran {
+    pub(crate) fn run_with(&self, experiment: &Experiment, reader: &mut dyn FnMut(&Event)) -> Ran {
         let store = self.store();
         let mut events = Vec::new();
         let mut sink = |event: &Event| {
@@ -270,11 +275,11 @@ impl World {
 
 impl Ran {
     /// The names of the tasks that ran, in the order in which they ended; twice if they ran twice.
-    pub fn executed(&self) -> Vec<&str> {
+    pub(crate) fn executed(&self) -> Vec<&str> {
         self.finished(Finish::Executed)
     }
 
-    pub fn finished(&self, wanted: Finish) -> Vec<&str> {
+    pub(crate) fn finished(&self, wanted: Finish) -> Vec<&str> {
         let events = self.events.iter();
         events
             .filter_map(|event| match &event.what {
@@ -285,7 +290,7 @@ impl Ran {
     }
 
     /// What a concat task put out.
-    pub fn content(&self, task: TaskId) -> String {
+    pub(crate) fn content(&self, task: TaskId) -> String {
         let End::Done { outputs, .. } = &self.run.ends[task] else {
             panic!("task {task} is not done: {:?}", self.run.ends[task]);
         };
@@ -294,13 +299,13 @@ impl Ran {
         String::from_utf8(content.to_vec()).unwrap()
     }
 
-    pub fn count(&self, is: impl Fn(&What) -> bool) -> usize {
+    pub(crate) fn count(&self, is: impl Fn(&What) -> bool) -> usize {
         self.events.iter().filter(|event| is(&event.what)).count()
     }
 }
 
 /// Every path under a folder, with its content, length and time of last change.
-pub fn tree(folder: &Path) -> BTreeMap<PathBuf, (u64, std::time::SystemTime, Vec<u8>)> {
+pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, (u64, std::time::SystemTime, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
