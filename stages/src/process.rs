@@ -10,6 +10,7 @@
 //! What makes a process group of its own (`setsid`, a shell with job control) escapes both the watchdog and the
 //! kill. If it holds on to the child's output it is at least noticed; see [`ProcessError::LeftBehind`].
 
+mod converse;
 mod group;
 mod output;
 
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use llmcl_stages_api::task::TaskError;
 use nix::sys::signal::Signal;
 
+pub use converse::{Conversation, converse};
 use group::Group;
 use output::Output;
 pub use output::Tail;

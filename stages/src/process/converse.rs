@@ -108,7 +108,7 @@ pub fn converse<T: Send>(
             Err(Failure::Watch(source)) => Err(watch(source)),
             Err(Failure::Stopped(reason)) => Err(ProcessError::Stopped {
                 program: program.clone(),
-                reason,
+                reason: Box::new(reason),
                 stderr,
             }),
         }

@@ -1,0 +1,430 @@
+//! `bench`: encodes with a method, decodes, compares byte for byte, and counts every byte.
+
+use std::io::{self, Write};
+
+use llmcl_codecs::{Accounting, EncodeError, Method};
+use llmcl_stages_api::kind::{Check, StageKind};
+use llmcl_stages_api::param::{Param, ParamType, Params};
+use llmcl_stages_api::port::{InputPorts, OutputPort, PortType};
+use llmcl_stages_api::table::{Schema, TableBuilder};
+use llmcl_stages_api::task::{
+    BlobSink, Host, Needs, Outputs, TaskContext, TaskError, TaskErrorKind,
+};
+use llmcl_stages_api::value::Value;
+use sha2::{Digest, Sha256};
+
+use crate::columns::{self, count, number, quotient, text, truth, whole};
+use crate::encoded::{Encoding, Index};
+use crate::watched::{Comparing, Watched};
+use crate::weights::{self, Group, PROFILE, Subject, UNIT, Unit};
+use crate::{failure, methods, profile};
+
+/// The parameter that names the method.
+const METHOD: &str = "method";
+const RESULTS: &str = "results";
+const ENCODED: &str = "encoded";
+const PARTS: &str = "parts";
+
+/// Working memory beside the method's: tables and buffers.
+const MEMORY: u64 = 16 << 20;
+
+/// The parameters.
+const PARAMS: &[Param] = &[
+    Param::required(METHOD, ParamType::Method, "The method."),
+    weights::UNIT_PARAM,
+];
+
+/// The output ports.
+const OUTPUTS: &[OutputPort] = &[
+    port(
+        RESULTS,
+        PortType::Table,
+        "One row for each unit: sizes, and whether it came back.",
+    ),
+    port(ENCODED, PortType::Encoded, "The encodings."),
+    port(PARTS, PortType::Table, "One row for each stream of each unit."),
+];
+
+const fn port(name: &'static str, ty: PortType, about: &'static str) -> OutputPort {
+    OutputPort {
+        name,
+        ty,
+        volatile: false,
+        about,
+    }
+}
+
+/// Finds the method that a parameter describes.
+pub type Resolve = fn(&Value) -> Result<Box<dyn Method>, TaskError>;
+
+/// The stage kind.
+pub static KIND: Bench = Bench {
+    resolve: methods::of_value,
+};
+
+/// The stage kind `bench`.
+#[derive(Debug, Clone, Copy)]
+pub struct Bench {
+    resolve: Resolve,
+}
+
+impl Bench {
+    /// Makes one that finds its methods in this way, in place of the codecs' own.
+    #[must_use]
+    pub fn with_methods(resolve: Resolve) -> Self {
+        Self { resolve }
+    }
+}
+
+impl StageKind for Bench {
+    fn name(&self) -> &'static str {
+        "bench"
+    }
+
+    fn about(&self) -> &'static str {
+        "Encodes with a method, decodes, compares byte for byte, and counts every byte that decoding needs."
+    }
+
+    fn leaves(&self) -> &'static [&'static str] {
+        &["stages/src/kinds/bench.rs"]
+    }
+
+    fn params(&self) -> &'static [Param] {
+        PARAMS
+    }
+
+    fn inputs(&self) -> InputPorts {
+        InputPorts {
+            fixed: &[
+                weights::TENSORS_PORT,
+                weights::FILE_PORT,
+                weights::PROFILE_PORT,
+            ],
+            open: None,
+            one_of: weights::ONE_OF,
+        }
+    }
+
+    fn outputs(&self) -> &'static [OutputPort] {
+        OUTPUTS
+    }
+
+    fn check(&self, check: &mut Check<'_>) {
+        weights::check_unit(check);
+        check.output(RESULTS, PortType::Table, results_schema(), false);
+        check.output(ENCODED, PortType::Encoded, Schema::default(), false);
+        check.output(PARTS, PortType::Table, parts_schema(), false);
+    }
+
+    fn needs(&self, params: &Params, input_bytes: u64) -> Needs {
+        // No unit is larger than all inputs. A method that is not found is told when the task runs.
+        let own = (self.resolve)(params.get(METHOD)).map_or(0, |method| {
+            method
+                .encode_memory(input_bytes)
+                .max(method.decode_memory(input_bytes))
+        });
+        Needs::memory(MEMORY.saturating_add(own))
+    }
+
+    fn run(&self, task: &TaskContext<'_>) -> Result<Outputs, TaskError> {
+        let named = task.params.get(METHOD);
+        let method = (self.resolve)(named)?;
+        let unit = Unit::of(task.params.get(UNIT));
+        let subject = Subject::open(task)?;
+        let groups = subject.groups(unit)?;
+        check_dtypes(&*method, &groups)?;
+        let profile = profile::open(task, PROFILE)?;
+        let mut bench = Bencher {
+            host: task.host,
+            method: &*method,
+            profile: profile.as_ref().map(|blob| blob.bytes()),
+            done: 0,
+            total: 2 * groups.iter().map(Group::bytes).sum::<u64>(),
+        };
+
+        let mut sink = task.host.write()?;
+        let mut written = Vec::with_capacity(groups.len());
+        for group in &groups {
+            written.push(bench.encode(group, &mut *sink)?);
+        }
+        let blob = sink.finish()?;
+
+        let data = task.host.blob(blob)?;
+        let mut results = TableBuilder::new(&results_schema());
+        let mut parts = TableBuilder::new(&parts_schema());
+        let mut encodings = Vec::with_capacity(groups.len());
+        let mut offset = 0;
+        for (group, written) in groups.iter().zip(written) {
+            let bytes = written.accounting.total();
+            let encoded = weights::slice(data.bytes(), offset, bytes)
+                .ok_or_else(|| wrong(group, &*method, "its encoding is not where it was written"))?;
+            let decoded_blake3 = bench.decode(group, encoded)?;
+            let row = Row {
+                group,
+                accounting: written.accounting,
+                profile: bench.profile.map_or(0, |profile| profile.len() as u64),
+                sha256: &written.sha256,
+            };
+            row.results(&mut results)?;
+            row.parts(&mut parts)?;
+            encodings.push(Encoding {
+                tensors: group.names(),
+                offset,
+                bytes,
+                sha256: written.sha256,
+                decoded_bytes: group.bytes(),
+                decoded_blake3,
+            });
+            offset += bytes;
+        }
+        let encoded = Index::new(named, unit, encodings).store(task, blob)?;
+        Ok(Outputs::from([
+            (RESULTS.to_owned(), task.put_rows(RESULTS, results)?),
+            (ENCODED.to_owned(), encoded),
+            (PARTS.to_owned(), task.put_rows(PARTS, parts)?),
+        ]))
+    }
+}
+
+/// What is wrong with an evaluation.
+fn wrong(group: &Group<'_>, method: &dyn Method, what: impl std::fmt::Display) -> TaskError {
+    TaskError::new(
+        TaskErrorKind::Mismatch,
+        format!("{} with `{}`: {what}", group.title(), method.name()),
+    )
+}
+
+/// Finds the first tensor that the method does not take, before any work is done.
+fn check_dtypes(method: &dyn Method, groups: &[Group<'_>]) -> Result<(), TaskError> {
+    let mut views = groups.iter().flat_map(|group| &group.views);
+    match views.find(|view| !method.takes(view.dtype)) {
+        None => Ok(()),
+        Some(view) => Err(TaskError::input(format!(
+            "`{}` does not take {}, the dtype of tensor `{}`",
+            method.name(),
+            view.dtype,
+            view.name
+        ))
+        .with_hint(
+            "leave the method out with a `where`, or select or cast to a dtype that it takes",
+        )),
+    }
+}
+
+/// A method at work on one group after the other.
+struct Bencher<'a> {
+    host: &'a dyn Host,
+    method: &'a dyn Method,
+    profile: Option<&'a [u8]>,
+    /// Bytes encoded and decoded.
+    done: u64,
+    total: u64,
+}
+
+/// What an encoding came to.
+struct Written {
+    accounting: Accounting,
+    sha256: String,
+}
+
+impl Bencher<'_> {
+    fn encode(&mut self, group: &Group<'_>, sink: &mut dyn BlobSink) -> Result<Written, TaskError> {
+        self.host.checkpoint()?;
+        let sealing = Sealing {
+            sink,
+            hasher: Sha256::new(),
+            bytes: 0,
+        };
+        let mut out = Watched::new(sealing, self.host);
+        let encoded = self.method.encode(&group.views, self.profile, &mut out);
+        if let Some(stop) = out.stopped() {
+            return Err(stop);
+        }
+        let accounting = encoded.map_err(|error| match error {
+            EncodeError::Write(error) => failure::store("the encoded bytes", &error),
+            other => failure::input(group.title(), &other),
+        })?;
+        let sealed = out.into_inner();
+        if accounting.total() != sealed.bytes {
+            let what = format!(
+                "{} bytes were written and {} accounted for",
+                sealed.bytes,
+                accounting.total()
+            );
+            return Err(wrong(group, self.method, what));
+        }
+        self.advance(group);
+        Ok(Written {
+            accounting,
+            sha256: hexadecimal(&sealed.hasher.finalize()),
+        })
+    }
+
+    /// Decodes, and returns the digest of the decoded bytes if they are the original.
+    fn decode(&mut self, group: &Group<'_>, encoded: &[u8]) -> Result<blake3::Hash, TaskError> {
+        self.host.checkpoint()?;
+        let comparing = Comparing::new(group.views.iter().map(|view| view.data));
+        let mut out = Watched::new(comparing, self.host);
+        let decoded = self.method.decode(encoded, self.profile, &mut out);
+        if let Some(stop) = out.stopped() {
+            return Err(stop);
+        }
+        let comparing = out.into_inner();
+        // A difference ends the decoding with a write error, which says less.
+        match (comparing.difference(), decoded) {
+            (None, Err(error)) => Err(wrong(group, self.method, failure::chain(&error))),
+            _ => {
+                let digest = comparing
+                    .finish()
+                    .map_err(|difference| wrong(group, self.method, difference))?;
+                self.advance(group);
+                Ok(digest)
+            }
+        }
+    }
+
+    fn advance(&mut self, group: &Group<'_>) {
+        self.done += group.bytes();
+        self.host.progress(self.done, Some(self.total));
+    }
+}
+
+/// A writer that counts what goes into the store and takes its digest.
+struct Sealing<'a> {
+    sink: &'a mut dyn BlobSink,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Write for Sealing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.sink.write(bytes)?;
+        self.hasher.update(bytes.get(..count).unwrap_or(bytes));
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The columns of the results.
+fn results_schema() -> Schema {
+    let mut columns = columns::of_tensor();
+    columns.extend([
+        whole("bytes_in", "bytes of the original"),
+        whole(
+            "bytes_out",
+            "bytes needed to decode: payload, tables, container, profile and recipe",
+        ),
+        whole("bytes_payload", "bytes that carry the content; a foreign format counts whole"),
+        whole("bytes_tables", "bytes of frequency tables and other parameters of a model"),
+        whole("bytes_container", "bytes of headers and lengths"),
+        whole("bytes_profile", "bytes of the profile, on every row that needs it"),
+        whole("bytes_recipe", "bytes of a recipe that puts streams together again"),
+        number("ratio", "bytes_in / bytes_out"),
+        number("bits_per_weight", "8 · bytes_out / numel; none for a file, which has no weights"),
+        truth("roundtrip", "whether the decoded bytes are the original, byte for byte"),
+        text("encoded_sha256", "the SHA-256 of the encoding, profile aside"),
+    ]);
+    Schema::new(columns)
+}
+
+/// The columns of the parts.
+fn parts_schema() -> Schema {
+    Schema::new([
+        text("tensor", "the tensor's name; none where all are one unit"),
+        text("stream", "payload, tables or container"),
+        whole("bytes_in", "bytes of the original that went into the stream"),
+        whole("bytes_out", "bytes of the stream in the encoding"),
+    ])
+}
+
+/// What is known of a unit that came back.
+struct Row<'a> {
+    group: &'a Group<'a>,
+    accounting: Accounting,
+    profile: u64,
+    sha256: &'a str,
+}
+
+impl Row<'_> {
+    fn results(&self, table: &mut TableBuilder) -> Result<(), TaskError> {
+        let mut row = match self.group.tensor() {
+            Some(tensor) => columns::tensor_cells(tensor),
+            None => self.unit_cells(),
+        };
+        let recipe = 0;
+        let bytes_in = self.group.bytes();
+        let bytes_out = self.accounting.total() + self.profile + recipe;
+        let bits = match self.numel() {
+            Some(numel) => quotient(8 * bytes_out, numel),
+            None => Value::None,
+        };
+        row.extend([
+            count(bytes_in),
+            count(bytes_out),
+            count(self.accounting.payload),
+            count(self.accounting.tables),
+            count(self.accounting.container),
+            count(self.profile),
+            count(recipe),
+            quotient(bytes_in, bytes_out),
+            bits,
+            // What did not come back has failed the task before there is a row.
+            Value::Bool(true),
+            Value::Text(self.sha256.to_owned()),
+        ]);
+        table.push_row(row).map_err(|error| failure::row(&error))
+    }
+
+    /// The cells of a unit that is no single tensor: its dtype, where all have the same, and its elements.
+    fn unit_cells(&self) -> Vec<Value> {
+        let mut dtypes = self.group.tensors.iter().map(|tensor| &tensor.dtype);
+        let common = dtypes
+            .next()
+            .filter(|first| dtypes.all(|dtype| dtype == *first));
+        vec![
+            Value::None,
+            columns::optional_text(common.map(String::as_str)),
+            Value::None,
+            Value::None,
+            Value::None,
+            self.numel().map_or(Value::None, count),
+        ]
+    }
+
+    fn numel(&self) -> Option<u64> {
+        let tensors = &self.group.tensors;
+        (!tensors.is_empty()).then(|| tensors.iter().map(|tensor| tensor.numel()).sum())
+    }
+
+    fn parts(&self, table: &mut TableBuilder) -> Result<(), TaskError> {
+        let tensor = self.group.tensor().map(|tensor| tensor.name.as_str());
+        let Accounting {
+            payload,
+            tables,
+            container,
+        } = self.accounting;
+        for (stream, bytes_in, bytes_out) in [
+            ("payload", self.group.bytes(), payload),
+            ("tables", 0, tables),
+            ("container", 0, container),
+        ] {
+            table
+                .push_row(vec![
+                    columns::optional_text(tensor),
+                    Value::Text(stream.to_owned()),
+                    count(bytes_in),
+                    count(bytes_out),
+                ])
+                .map_err(|error| failure::row(&error))?;
+        }
+        Ok(())
+    }
+}

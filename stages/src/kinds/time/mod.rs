@@ -1,0 +1,267 @@
+//! `time`: measures how fast a method encodes and decodes, alone on the machine.
+
+mod machine;
+mod sample;
+mod stopwatch;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use llmcl_stages_api::kind::{Check, StageKind};
+use llmcl_stages_api::param::{Param, ParamType, Params, Scalar};
+use llmcl_stages_api::port::{InputPorts, OutputPort, PortType};
+use llmcl_stages_api::table::{Schema, TableBuilder};
+use llmcl_stages_api::task::{Needs, Outputs, TaskContext, TaskError};
+use llmcl_stages_api::value::Value;
+
+use crate::columns::{count, finite, number, text, whole};
+use crate::weights::{self, PROFILE, Subject, Unit};
+use crate::{failure, methods, profile};
+
+use sample::Item;
+use stopwatch::Stopwatch;
+
+const METHOD: &str = "method";
+const THREADS: &str = "threads";
+const WARMUP: &str = "warmup";
+const REPETITIONS: &str = "repetitions";
+const SAMPLE: &str = "sample";
+const SPEEDS: &str = "speeds";
+
+/// What `measures` says: from memory to memory.
+const MEMORY: &str = "memory";
+
+/// Working memory beside the encodings and the method's.
+const WORKING_MEMORY: u64 = 16 << 20;
+/// The largest piece that a thread takes where all of them work.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// The parameters.
+const PARAMS: &[Param] = &[
+    Param::required(METHOD, ParamType::Method, "The method."),
+    Param::with_default(
+        THREADS,
+        ParamType::Choice(&["one", "all"]),
+        Scalar::Text("one"),
+        "`one`: each tensor whole, in one thread. `all`: pieces of up to 4 MiB, shared among as many threads as run at once.",
+    ),
+    Param::with_default(
+        WARMUP,
+        ParamType::Int { min: 0, max: 1000 },
+        Scalar::Int(1),
+        "How many repetitions come first and are not counted.",
+    ),
+    Param::with_default(
+        REPETITIONS,
+        ParamType::Int {
+            min: 1,
+            max: 10_000,
+        },
+        Scalar::Int(5),
+        "How many repetitions are counted.",
+    ),
+    Param::optional(
+        SAMPLE,
+        ParamType::Record(SAMPLE_FIELDS),
+        "What is worked on; everything where it is left out.",
+    ),
+];
+
+const SAMPLE_FIELDS: &[Param] = &[
+    Param::required(
+        "bytes",
+        ParamType::Int {
+            min: 1,
+            max: i64::MAX,
+        },
+        "How many bytes are chosen; the last tensor chosen is cut to what is left.",
+    ),
+    Param::with_default(
+        "seed",
+        ParamType::Int {
+            min: 0,
+            max: i64::MAX,
+        },
+        Scalar::Int(0),
+        "What makes the order in which tensors are chosen.",
+    ),
+];
+
+/// The stage kind.
+pub static KIND: Time = Time;
+
+/// The stage kind `time`.
+#[derive(Debug, Clone, Copy)]
+pub struct Time;
+
+impl StageKind for Time {
+    fn name(&self) -> &'static str {
+        "time"
+    }
+
+    fn about(&self) -> &'static str {
+        "Measures how fast a method encodes and decodes, alone on the machine."
+    }
+
+    fn leaves(&self) -> &'static [&'static str] {
+        &["stages/src/kinds/time"]
+    }
+
+    fn params(&self) -> &'static [Param] {
+        PARAMS
+    }
+
+    fn inputs(&self) -> InputPorts {
+        InputPorts {
+            fixed: &[
+                weights::TENSORS_PORT,
+                weights::FILE_PORT,
+                weights::PROFILE_PORT,
+            ],
+            open: None,
+            one_of: weights::ONE_OF,
+        }
+    }
+
+    fn outputs(&self) -> &'static [OutputPort] {
+        &[OutputPort {
+            name: SPEEDS,
+            ty: PortType::Table,
+            volatile: true,
+            about: "One row a repetition.",
+        }]
+    }
+
+    fn check(&self, check: &mut Check<'_>) {
+        check.output(SPEEDS, PortType::Table, schema(), true);
+    }
+
+    fn environment(&self, _params: &Params) -> Result<BTreeMap<String, Value>, TaskError> {
+        Ok(machine::environment())
+    }
+
+    fn needs(&self, params: &Params, input_bytes: u64) -> Needs {
+        let sample = sample_bytes(params).map_or(input_bytes, |(bytes, _)| bytes.min(input_bytes));
+        let threads = threads(params) as u64;
+        let largest = if threads > 1 { sample.min(PIECE_BYTES) } else { sample };
+        let method = methods::of_value(params.get(METHOD)).map_or(0, |method| {
+            method
+                .encode_memory(largest)
+                .max(method.decode_memory(largest))
+        });
+        // The encodings are kept, and each thread has a place to decode to and the method's own memory.
+        let memory = largest
+            .saturating_add(method)
+            .saturating_mul(threads)
+            .saturating_add(sample)
+            .saturating_add(WORKING_MEMORY);
+        Needs {
+            exclusive: true,
+            ..Needs::memory(memory)
+        }
+    }
+
+    fn run(&self, task: &TaskContext<'_>) -> Result<Outputs, TaskError> {
+        let method = methods::of_value(task.params.get(METHOD))?;
+        let subject = Subject::open(task)?;
+        let unit = match subject {
+            Subject::Tensors(_) => Unit::Tensor,
+            Subject::File { .. } => Unit::File,
+        };
+        let groups = subject.groups(unit)?;
+        let views = groups.iter().flat_map(|group| &group.views);
+        let mut items: Vec<Item<'_>> = views.map(Item::of).collect();
+        if let Some((bytes, seed)) = sample_bytes(task.params) {
+            items = sample::choose(&items, bytes, seed);
+        }
+        let bytes = items.iter().map(Item::bytes).sum::<u64>();
+        if bytes == 0 {
+            return Err(TaskError::input("there is nothing to encode: no tensor has any bytes"));
+        }
+        let threads = threads(task.params);
+        if threads > 1 {
+            items = sample::pieces(items, PIECE_BYTES);
+        }
+
+        let profile = profile::open(task, PROFILE)?;
+        let profile = profile.as_ref().map(|blob| blob.bytes());
+        let mut stopwatch = Stopwatch::new(task.host, &*method, profile, &items, threads);
+        stopwatch.encode()?;
+        stopwatch.compare()?;
+        let warmup = times(task.params, WARMUP);
+        let repetitions = times(task.params, REPETITIONS);
+        let cpu = machine::cpu();
+        let mut rows = TableBuilder::new(&schema());
+        for round in 0..warmup + repetitions {
+            task.host.checkpoint()?;
+            let encode = stopwatch.encode()?;
+            let decode = stopwatch.decode()?;
+            task.host.progress(round + 1, Some(warmup + repetitions));
+            if round < warmup {
+                continue;
+            }
+            rows.push_row(vec![
+                Value::Text(MEMORY.to_owned()),
+                count(round - warmup + 1),
+                count(bytes),
+                finite(encode.as_secs_f64()),
+                finite(decode.as_secs_f64()),
+                speed(bytes, encode),
+                speed(bytes, decode),
+                count(threads as u64),
+                Value::Text(cpu.clone()),
+            ])
+            .map_err(|error| failure::row(&error))?;
+        }
+        let artifact = task.put_rows(SPEEDS, rows)?;
+        Ok(Outputs::from([(SPEEDS.to_owned(), artifact)]))
+    }
+}
+
+/// The columns of the table.
+fn schema() -> Schema {
+    Schema::new([
+        text("measures", "what is measured: memory, from memory to memory"),
+        whole("repetition", "which repetition, counted from 1"),
+        whole("bytes", "bytes of original data"),
+        number("encode_s", "seconds of wall time to encode them"),
+        number("decode_s", "seconds of wall time to decode them"),
+        number(
+            "encode_mb_s",
+            "10^6 bytes of original data encoded in a second; none where the clock saw no time pass",
+        ),
+        number(
+            "decode_mb_s",
+            "10^6 bytes of original data decoded in a second; none where the clock saw no time pass",
+        ),
+        whole("threads_used", "how many threads worked"),
+        text("cpu", "the model of the CPU"),
+    ])
+}
+
+fn threads(params: &Params) -> usize {
+    match params.text(THREADS) {
+        "all" => machine::threads(),
+        _ => 1,
+    }
+}
+
+fn times(params: &Params, name: &str) -> u64 {
+    u64::try_from(params.int(name)).unwrap_or(0)
+}
+
+/// How many bytes are chosen, and the seed.
+fn sample_bytes(params: &Params) -> Option<(u64, u64)> {
+    let sample = params.get(SAMPLE);
+    let bytes = u64::try_from(sample.field("bytes").as_int()?).ok()?;
+    let seed = sample.field("seed").as_int().unwrap_or(0);
+    Some((bytes, seed.cast_unsigned()))
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "sizes stay far below 2^53"
+)]
+fn speed(bytes: u64, time: Duration) -> Value {
+    finite(bytes as f64 / 1e6 / time.as_secs_f64())
+}

@@ -1,0 +1,200 @@
+//! The methods of the codecs, as the engine and the stage kinds see them.
+
+use std::collections::BTreeMap;
+
+use llmcl_codecs::method::family_of;
+use llmcl_codecs::methods::FAMILIES;
+use llmcl_codecs::{
+    Method, MethodError, MethodFamily, MethodParameter, ParameterKind, ParameterValue,
+};
+use llmcl_stages_api::registry::{MethodCatalog, MethodInfo, MethodProblem};
+use llmcl_stages_api::task::TaskError;
+use llmcl_stages_api::value::Value;
+
+use crate::failure;
+
+/// The field of a method that holds its name.
+const NAME: &str = "name";
+
+/// Every method of the codecs.
+pub static CATALOG: Catalog = Catalog;
+
+/// The methods of the codecs.
+#[derive(Debug, Clone, Copy)]
+pub struct Catalog;
+
+impl MethodCatalog for Catalog {
+    fn resolve(
+        &self,
+        name: &str,
+        fields: &BTreeMap<String, Value>,
+    ) -> Result<MethodInfo, MethodProblem> {
+        let family = family_of(name).ok_or(MethodProblem::Unknown)?;
+        let mut parameters = BTreeMap::new();
+        let mut values = BTreeMap::new();
+        for parameter in family.parameters() {
+            let value = fields.get(parameter.name).unwrap_or(&Value::None);
+            if value.is_none() {
+                continue;
+            }
+            let value = convert(parameter, value)?;
+            parameters.insert(parameter.name.to_owned(), plain(&value));
+            values.insert(parameter.name.to_owned(), value);
+        }
+        let method = llmcl_codecs::resolve(name, &values).map_err(|error| problem(&error))?;
+        Ok(MethodInfo {
+            name: method.name(),
+            parameters,
+            leaf: family.leaf(),
+            needs_profile: family.needs_profile(),
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        FAMILIES
+            .iter()
+            .flat_map(|family| family.examples())
+            .collect()
+    }
+}
+
+/// Finds the method that a task's parameter describes: a record of its name and its parameters, as
+/// [`MethodInfo::value`] makes it.
+///
+/// # Errors
+/// If there is no such method.
+pub fn of_value(value: &Value) -> Result<Box<dyn Method>, TaskError> {
+    let name = value
+        .field(NAME)
+        .as_text()
+        .ok_or_else(|| TaskError::input("the method has no name"))?;
+    let family = family_of(name);
+    let declared = family.map_or(&[][..], MethodFamily::parameters);
+    let mut values = BTreeMap::new();
+    for (field, value) in value.as_record().into_iter().flatten() {
+        if field == NAME || value.is_none() {
+            continue;
+        }
+        let parameter = declared
+            .iter()
+            .find(|parameter| parameter.name == field)
+            .ok_or_else(|| TaskError::input(format!("`{name}` has no parameter `{field}`")))?;
+        let value = convert(parameter, value).map_err(|problem| match problem {
+            MethodProblem::Unknown => TaskError::input(format!("there is no method `{name}`")),
+            MethodProblem::Parameter { name: field, message } => {
+                TaskError::input(format!("the parameter `{field}` of `{name}`: {message}"))
+            }
+        })?;
+        values.insert(field.clone(), value);
+    }
+    llmcl_codecs::resolve(name, &values).map_err(|error| TaskError::input(failure::chain(&error)))
+}
+
+fn convert(parameter: &MethodParameter, value: &Value) -> Result<ParameterValue, MethodProblem> {
+    let converted = match (parameter.kind, value) {
+        (ParameterKind::Integer, Value::Int(int)) => Some(ParameterValue::Integer(*int)),
+        (ParameterKind::Float, value) => value.as_number().map(ParameterValue::Float),
+        (ParameterKind::Boolean, Value::Bool(bool)) => Some(ParameterValue::Boolean(*bool)),
+        (ParameterKind::Text, Value::Text(text)) => Some(ParameterValue::Text(text.clone())),
+        _ => None,
+    };
+    converted.ok_or_else(|| MethodProblem::Parameter {
+        name: parameter.name.to_owned(),
+        message: format!("{} is needed, found {value}", parameter.kind),
+    })
+}
+
+/// The value as it stands in the key.
+fn plain(value: &ParameterValue) -> Value {
+    match value {
+        ParameterValue::Integer(int) => Value::Int(*int),
+        // Whatever comes from a file is finite.
+        ParameterValue::Float(float) => Value::float(*float).unwrap_or_default(),
+        ParameterValue::Boolean(bool) => Value::Bool(*bool),
+        ParameterValue::Text(text) => Value::Text(text.clone()),
+    }
+}
+
+fn problem(error: &MethodError) -> MethodProblem {
+    let name = match error {
+        MethodError::Unknown { .. } => return MethodProblem::Unknown,
+        MethodError::UnknownParameter { parameter, .. }
+        | MethodError::ParameterKind { parameter, .. }
+        | MethodError::ParameterValue { parameter, .. } => parameter.as_str(),
+        // A number in the name that the family does not have.
+        _ => NAME,
+    };
+    MethodProblem::Parameter {
+        name: name.to_owned(),
+        message: failure::chain(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_is_found_and_leads_back_to_its_method() {
+        let names = CATALOG.names();
+        assert!(names.iter().any(|name| name == "zstd_19"));
+        for name in names {
+            let info = CATALOG.resolve(&name, &BTreeMap::new()).unwrap();
+            assert_eq!(info.name, name);
+            assert!(info.leaf.starts_with("codecs/src/methods/"), "{}", info.leaf);
+            assert_eq!(of_value(&info.value()).unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn labels_of_an_axis_value_are_no_parameters() {
+        let fields = BTreeMap::from([
+            ("by".to_owned(), Value::Text("general".to_owned())),
+            ("trained".to_owned(), Value::Bool(true)),
+        ]);
+        let info = CATALOG.resolve("zstd_19", &fields).unwrap();
+        assert_eq!(info.parameters, BTreeMap::new());
+        assert_eq!(info.leaf, "codecs/src/methods/zstd.rs");
+        assert!(!info.needs_profile);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_apart() {
+        let resolve = |name| CATALOG.resolve(name, &BTreeMap::new());
+        assert_eq!(resolve("brotli"), Err(MethodProblem::Unknown));
+        let Err(MethodProblem::Parameter { name, message }) = resolve("zstd_99") else {
+            panic!("a level that zstd does not have");
+        };
+        assert_eq!(name, "name");
+        assert!(message.contains("zstd_N"), "{message}");
+    }
+
+    #[test]
+    fn a_task_does_not_take_parameters_that_the_method_lacks() {
+        let value = Value::Record(BTreeMap::from([
+            ("name".to_owned(), Value::Text("zstd_3".to_owned())),
+            ("k".to_owned(), Value::Int(4)),
+        ]));
+        let error = of_value(&value).unwrap_err();
+        assert_eq!(error.message, "`zstd_3` has no parameter `k`");
+    }
+
+    #[test]
+    fn values_are_converted_by_the_kind_that_the_family_declares() {
+        let parameter = |kind| MethodParameter {
+            name: "p",
+            kind,
+            about: "",
+        };
+        let number = convert(&parameter(ParameterKind::Float), &Value::Int(2));
+        assert_eq!(number, Ok(ParameterValue::Float(2.0)));
+        let refused = convert(&parameter(ParameterKind::Integer), &Value::Float(2.0));
+        assert_eq!(
+            refused,
+            Err(MethodProblem::Parameter {
+                name: "p".to_owned(),
+                message: "a whole number is needed, found 2.0".to_owned(),
+            })
+        );
+    }
+}
