@@ -1,6 +1,10 @@
 //! Planning, running and explaining, on stage kinds that only these tests know.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod failures;
 mod keys;
