@@ -270,6 +270,8 @@ fn statistics_as_numpy_has_them() {
         ("quantile(x, 1 / 3)", 1.4886),
         ("quantile(x, 0.5)", 1.4979),
         ("quantile(x, 0.75)", 2.875),
+        ("quantile(x, 0.09)", 0.613),
+        ("quantile(x, 0.63)", 2.279_538),
         ("quantile(x, 0.9)", 5.950_000_000_000_003),
         ("quantile(x, 1)", 10.0),
         ("median(x)", 1.4979),

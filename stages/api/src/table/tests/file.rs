@@ -93,10 +93,10 @@ fn hostile_files_are_refused() {
 #[test]
 fn damage_is_noticed() {
     let mut file = written(&table(&["{\"a\":1,\"b\":\"some text\"}"]));
-    // The last four bytes are the checksum.
-    let last = file.len() - 1;
-    file[last] ^= 1;
-    assert!(Table::read(&file[..]).is_err());
+    // So short a text is not compressed; another letter in it is still a row, and only the checksum tells.
+    let at = file.windows(4).position(|bytes| bytes == b"some").unwrap();
+    file[at] = b'd';
+    assert!(matches!(Table::read(&file[..]), Err(TableError::Io(_))));
 }
 
 #[test]

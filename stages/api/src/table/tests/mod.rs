@@ -140,7 +140,8 @@ fn rows_are_checked() {
 
 #[test]
 fn tables_are_put_under_one_another() {
-    let mut whole = Table::default();
+    let mut whole = Table::read(&Table::default().write(Vec::new()).unwrap()[..]).unwrap();
+    assert!(whole.schema().is_open());
     let mut first = table(&["{\"a\":1}", "{\"a\":2}"]);
     first.add_constant("model", text("m1")).unwrap();
     assert!(first.add_constant("a", text("m1")).is_err());
