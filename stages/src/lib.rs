@@ -6,6 +6,7 @@
 
 pub mod columns;
 pub mod encoded;
+pub mod expressions;
 pub mod failure;
 pub mod fingerprints;
 pub mod kinds;

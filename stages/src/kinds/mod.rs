@@ -5,8 +5,12 @@ pub mod bench;
 pub mod cast;
 pub mod command;
 pub mod fetch;
+pub mod gate;
+pub mod golden;
 pub mod select;
+pub mod table;
 pub mod time;
+pub mod verdict;
 pub mod verify;
 
 use llmcl_stages_api::kind::StageKind;
@@ -18,7 +22,11 @@ pub static KINDS: &[&dyn StageKind] = &[
     &cast::KIND,
     &command::KIND,
     &fetch::KIND,
+    &gate::KIND,
+    &golden::KIND,
     &select::KIND,
+    &table::KIND,
     &time::KIND,
+    &verdict::KIND,
     &verify::KIND,
 ];

@@ -2,6 +2,7 @@
 
 pub(crate) mod host;
 pub(crate) mod server;
+pub(crate) mod tables;
 pub(crate) mod wheel;
 
 use std::collections::BTreeMap;
