@@ -32,7 +32,7 @@ pub use output::Tail;
 const POLL: Duration = Duration::from_millis(20);
 
 /// How long children of a finished child may take to end on their own: the ends of a pipeline do not end at once.
-const LINGER: Duration = Duration::from_millis(300);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What a child may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

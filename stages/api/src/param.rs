@@ -146,14 +146,6 @@ impl Params {
         self.0.get(name).unwrap_or(NONE)
     }
 
-    /// Returns the parameters without what is not in the key: fields that say so, and the paths of files.
-    ///
-    /// `fields` describes the parameters; what it does not describe is left out.
-    #[must_use]
-    pub fn for_key(&self, fields: &[Param]) -> Self {
-        Self(keyed_fields(&self.0, fields))
-    }
-
     /// Returns a text parameter; the empty text where it was left out.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {
@@ -175,88 +167,5 @@ impl Params {
             .iter()
             .filter_map(Value::as_text)
             .collect()
-    }
-}
-
-fn keyed_fields(record: &BTreeMap<String, Value>, fields: &[Param]) -> BTreeMap<String, Value> {
-    fields
-        .iter()
-        .filter(|field| field.in_key && !matches!(field.ty, ParamType::FilePath))
-        .filter_map(|field| {
-            let value = record.get(field.name)?;
-            Some((field.name.to_owned(), keyed(value, &field.ty)))
-        })
-        .collect()
-}
-
-fn keyed(value: &Value, ty: &ParamType) -> Value {
-    match (value, ty) {
-        (Value::List(list), ParamType::List(element)) => {
-            Value::List(list.iter().map(|value| keyed(value, element)).collect())
-        }
-        (Value::Record(record), ParamType::Record(fields)) => {
-            Value::Record(keyed_fields(record, fields))
-        }
-        (Value::Record(record), ParamType::Map(element)) => Value::Record(
-            record
-                .iter()
-                .map(|(name, value)| (name.clone(), keyed(value, element)))
-                .collect(),
-        ),
-        _ => value.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn field(name: &'static str, ty: ParamType, in_key: bool) -> Param {
-        Param {
-            name,
-            ty,
-            presence: Presence::Optional,
-            in_key,
-            about: "",
-        }
-    }
-
-    #[test]
-    fn what_is_not_in_the_key_is_left_out_at_every_depth() {
-        const FILE: &[Param] = &[
-            field("sha256", ParamType::Text, true),
-            field("url", ParamType::Text, false),
-            field("path", ParamType::FilePath, true),
-        ];
-        const FIELDS: &[Param] = &[
-            field("file", ParamType::List(&ParamType::Record(FILE)), true),
-            field("by_name", ParamType::Map(&ParamType::Record(FILE)), true),
-            field("retries", ParamType::Int { min: 0, max: 9 }, false),
-        ];
-        let record = |fields: &[(&str, Value)]| {
-            Value::Record(
-                fields
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                    .collect(),
-            )
-        };
-        let text = |text: &str| Value::Text(text.to_owned());
-        let file = record(&[
-            ("sha256", text("ab")),
-            ("url", text("u")),
-            ("path", text("p")),
-        ]);
-        let kept = record(&[("sha256", text("ab"))]);
-        let params = |file: Value, more: &[(&str, Value)]| {
-            let mut all = vec![
-                ("file", Value::List(vec![file.clone()])),
-                ("by_name", record(&[("x", file)])),
-            ];
-            all.extend_from_slice(more);
-            Params(record(&all).as_record().cloned().unwrap())
-        };
-        let given = params(file, &[("retries", Value::Int(3)), ("unknown", text("x"))]);
-        assert_eq!(given.for_key(FIELDS), params(kept, &[]));
     }
 }

@@ -10,9 +10,9 @@ use llmcl_stages_api::task::{TaskError, TaskErrorKind};
 use serde_json::json;
 
 use crate::support::host::TestHost;
+use crate::support::run;
 use crate::support::server::{Answer, Server};
 use crate::support::wheel::sha256;
-use crate::support::{params, run};
 
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -531,6 +531,27 @@ fn a_server_that_falls_silent() {
 }
 
 #[test]
+fn a_server_that_does_not_say_when_it_is_done() {
+    let content = content();
+    let server = Server::start({
+        let content = content.clone();
+        move |_, _| {
+            let answer = Answer::file(&content).header("ETag", "\"v1\"");
+            answer.without("Content-Length").stall()
+        }
+    });
+    let mut surroundings = surroundings();
+    surroundings.patience.stall = Duration::from_millis(300);
+    let fetched = fetch(
+        surroundings,
+        &json!({ "https": server.url("/a") }),
+        &content,
+    );
+    fetched.succeeded(&content);
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[test]
 fn a_stop_does_not_wait_for_a_silent_server() {
     let content = content();
     let server = Server::start({
@@ -604,29 +625,4 @@ fn what_has_arrived_is_not_fetched_again_for_a_later_file() {
     assert_eq!(names, ["model-one.bin", "model-two.bin"]);
     let paths: Vec<_> = server.asked().into_iter().map(|asked| asked.path).collect();
     assert_eq!(paths, ["/one", "/two", "/two"]);
-}
-
-#[test]
-fn where_bytes_come_from_is_not_in_the_key() {
-    let kind = Fetch::within(surroundings());
-    let key = |source: serde_json::Value| {
-        use llmcl_stages_api::kind::StageKind;
-        let mut file = json!({ "name": "m", "bytes": 1, "sha256": "00".repeat(32) });
-        file.as_object_mut()
-            .unwrap()
-            .extend(source.as_object().unwrap().clone());
-        params(&json!({ "model": { "name": "x", "pinned": true, "file": [file] } }))
-            .for_key(kind.params())
-    };
-    let plain = params(&json!({ "model": {
-        "file": [{ "name": "m", "bytes": 1, "sha256": "00".repeat(32) }],
-    } }));
-    for source in [
-        json!({ "https": "https://host.example/m" }),
-        json!({ "path": "/a/b" }),
-        json!({ "pip": [], "archive": { "format": "zip", "member": "m" } }),
-        json!({ "hf": { "repo": "a/b", "revision": REVISION, "file": "m" } }),
-    ] {
-        assert_eq!(key(source), plain);
-    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use llmcl_stages::kinds::fetch::KIND;
 use llmcl_stages_api::kind::StageKind;
+use llmcl_stages_api::param::{Param, ParamType};
 use llmcl_stages_api::task::TaskErrorKind;
 use serde_json::json;
 
@@ -50,4 +51,27 @@ fn the_file_port_is_declared() {
     assert!(problems(&result).is_empty());
     assert_eq!(result.outputs.len(), 1);
     assert!(KIND.ready(&params(&model)).is_ok());
+}
+
+#[test]
+fn only_what_decides_over_the_files_is_in_the_key() {
+    fn in_key(prefix: &str, fields: &[Param], found: &mut Vec<String>) {
+        for field in fields.iter().filter(|field| field.in_key) {
+            let name = format!("{prefix}{}", field.name);
+            let mut ty = &field.ty;
+            while let ParamType::List(element) = ty {
+                ty = element;
+            }
+            match ty {
+                ParamType::Record(inner) => in_key(&format!("{name}."), inner, found),
+                _ => found.push(name),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    in_key("", KIND.params(), &mut found);
+    assert_eq!(
+        found,
+        ["model.file.name", "model.file.bytes", "model.file.sha256"]
+    );
 }

@@ -59,11 +59,10 @@ pub(super) fn download(
     gauge: &mut Gauge<'_>,
 ) -> Result<Held, TaskError> {
     let mut partial = Partial::open(folder, &request.url)?;
-    let resumed = |partial: &Partial| partial.is_resumed();
     if let Some(path) = partial.whole() {
         return Ok(Held::File {
             path,
-            resumed: resumed(&partial),
+            resumed: true,
         });
     }
     let agent = agent(surroundings);
@@ -93,10 +92,9 @@ pub(super) fn download(
     // What breaks off because of a stop is no fault of the server's.
     host.checkpoint()?;
     result?;
-    let resumed = resumed(&partial);
     Ok(Held::File {
+        resumed: partial.is_resumed(),
         path: partial.complete()?,
-        resumed,
     })
 }
 
@@ -126,6 +124,10 @@ struct Transfer<'a> {
 
 impl Transfer<'_> {
     fn run(&self, partial: &mut Partial, gauge: &mut Gauge<'_>) -> Result<(), TaskError> {
+        if self.request.bytes == Some(partial.length()) {
+            // The last attempt had it all and was not told that this was the end.
+            return Ok(());
+        }
         let (answer, from) = self.ask(partial)?;
         let headers = answer.headers();
         match answer.status().as_u16() {

@@ -1,7 +1,7 @@
 //! Bytes on their way into the store, held against what the corpus file says of them.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use llmcl_stages_api::artifact::BlobRef;
@@ -89,19 +89,21 @@ pub(super) fn pour_file(
     })
 }
 
-/// Reads to the end and hands over chunk by chunk.
+/// Reads to the end and hands over chunk by chunk; each is full but the last, however little a read yields.
 pub(super) fn pump(
     reader: &mut dyn Read,
-    failed: &dyn Fn(std::io::Error) -> TaskError,
+    failed: &dyn Fn(io::Error) -> TaskError,
     out: &mut dyn FnMut(&[u8]) -> Result<(), TaskError>,
 ) -> Result<(), TaskError> {
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = Vec::with_capacity(CHUNK);
     loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => out(&buffer[..count])?,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
+        buffer.clear();
+        Read::take(&mut *reader, CHUNK as u64)
+            .read_to_end(&mut buffer)
+            .map_err(failed)?;
+        if buffer.is_empty() {
+            return Ok(());
         }
+        out(&buffer)?;
     }
 }

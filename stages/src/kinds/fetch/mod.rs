@@ -197,7 +197,7 @@ enum Held {
     /// A file as it is.
     File {
         path: PathBuf,
-        /// Whether a part of it came in an earlier attempt, so that it may be of two versions.
+        /// Whether some of it came in an earlier attempt, so that it may be of two versions.
         resumed: bool,
     },
     /// Members of archives, one after the other.
@@ -206,8 +206,11 @@ enum Held {
 
 impl Fetching<'_> {
     fn all(&self) -> Result<Artifact, TaskError> {
-        let weight = |file: &ModelFile| file.bytes * (1 + u64::from(file.source.is_remote()));
-        let mut gauge = Gauge::new(self.host, self.model.files.iter().map(weight).sum());
+        let total = self.model.files.iter().fold(0_u64, |total, file| {
+            let transfers = 1 + u64::from(file.source.is_remote());
+            total.saturating_add(file.bytes.saturating_mul(transfers))
+        });
+        let mut gauge = Gauge::new(self.host, total);
         let kept = self.host.resumable()?;
         let mut files = Vec::with_capacity(self.model.files.len());
         for (index, file) in self.model.files.iter().enumerate() {

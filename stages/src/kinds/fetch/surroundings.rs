@@ -49,7 +49,10 @@ impl Surroundings {
     /// Those of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        let given = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let given = |name| {
+            let value = env::var(name).ok()?.trim().to_owned();
+            (!value.is_empty()).then_some(value)
+        };
         Self {
             hub: given("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned()),
             token: given("HF_TOKEN"),
