@@ -10,7 +10,12 @@ use crate::size::Size;
 /// Runs experiments on language-model weights: a TOML file describes a DAG of stages, and only what is not done
 /// yet is run.
 #[derive(Debug, Parser)]
-#[command(name = "llmcl", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "llmcl",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 pub(crate) struct Arguments {
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]

@@ -1,7 +1,7 @@
 //! How mistakes look on a terminal.
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use llmcl_engine::check::Mistakes;
 use llmcl_engine::diagnostic::Diagnostic;
 use llmcl_engine::source::{FileId, Sources};
@@ -14,23 +14,26 @@ pub(crate) fn render(mistakes: &Mistakes) -> String {
         text.push_str("\n\n");
     }
     let count = mistakes.problems.len();
-    let codes: std::collections::BTreeSet<&str> = mistakes
-        .problems
-        .iter()
-        .map(|problem| problem.code.text())
-        .collect();
-    let first = codes.first().copied().unwrap_or_default();
+    let codes = || mistakes.problems.iter().map(|problem| problem.code.text());
+    let first = codes().next().unwrap_or_default();
     let plural = if count == 1 { "" } else { "s" };
     text.push_str(&format!(
         "error: {count} mistake{plural}; `llmcl help {first}` explains {}\n",
-        if codes.len() == 1 { "it" } else { "the first code" }
+        if codes().all(|code| code == first) {
+            "it"
+        } else {
+            "the first code"
+        }
     ));
     text
 }
 
 fn render_one(problem: &Diagnostic, sources: &Sources) -> String {
-    let mut group =
-        Group::with_title(Level::ERROR.primary_title(&problem.message).id(problem.code.text()));
+    let mut group = Group::with_title(
+        Level::ERROR
+            .primary_title(&problem.message)
+            .id(problem.code.text()),
+    );
     // One snippet for each file, the one with the main place first.
     let mut files: Vec<FileId> = Vec::new();
     for label in &problem.labels {
@@ -41,6 +44,7 @@ fn render_one(problem: &Diagnostic, sources: &Sources) -> String {
     for file in files {
         let source = sources.file(file);
         if source.text.is_empty() {
+            group = group.element(Origin::path(&source.name));
             continue;
         }
         let annotations = problem

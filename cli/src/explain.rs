@@ -6,7 +6,7 @@ use llmcl_engine::explain::{self, Explained, Nearness};
 use llmcl_engine::model::{Experiment, TaskId};
 use llmcl_engine::plan::{self, State};
 use llmcl_engine::resolve::Choices;
-use llmcl_stages_api::suggest::closest;
+use llmcl_stages::api::suggest::closest;
 
 use crate::args::{ExperimentArgs, ExplainArgs};
 use crate::exit::Exit;
@@ -41,8 +41,8 @@ pub(crate) fn explain(arguments: &ExplainArgs) -> Result<(), Exit> {
     let experiment = &loaded.experiment;
     let task = find(experiment, &arguments.task)?;
     let choices = Choices::default();
-    let explanation = explain::explain(experiment, &store, &registry, &choices, task)
-        .map_err(|trouble| {
+    let explanation =
+        explain::explain(experiment, &store, &registry, &choices, task).map_err(|trouble| {
             tell(&format!("error: {}: {trouble}", arguments.task));
             if let Some(hint) = trouble.hint() {
                 tell(&format!("hint: {hint}"));
@@ -59,6 +59,10 @@ pub(crate) fn explain(arguments: &ExplainArgs) -> Result<(), Exit> {
     if let Some(against) = &explanation.against {
         let which = match against.nearness {
             Nearness::SameTask => "its last record".to_owned(),
+            Nearness::SameKey => format!(
+                "a record under the same key, of `{}` in `{}`",
+                against.manifest.task, against.manifest.experiment
+            ),
             Nearness::SameShape => format!(
                 "a record of the same shape, of `{}` in `{}`",
                 against.manifest.task, against.manifest.experiment

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 use llmcl_engine::codes::Code;
-use llmcl_stages_api::suggest::closest;
+use llmcl_stages::api::suggest::closest;
 
 use crate::args::Arguments;
 use crate::exit::Exit;

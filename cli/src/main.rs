@@ -78,10 +78,13 @@ fn schema() -> Result<(), Exit> {
 }
 
 fn worker(name: &str) -> Result<(), Exit> {
-    llmcl_stages::work(name, &mut std::io::stdin().lock(), &mut std::io::stdout().lock()).map_err(
-        |error| {
-            text::tell(&format!("error: {error}"));
-            Exit::Failed
-        },
+    llmcl_stages::work(
+        name,
+        &mut std::io::stdin().lock(),
+        &mut std::io::stdout().lock(),
     )
+    .map_err(|error| {
+        text::tell(&format!("error: {error}"));
+        Exit::Failed
+    })
 }

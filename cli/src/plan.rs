@@ -7,7 +7,7 @@ use llmcl_engine::model::{Experiment, TaskId};
 use llmcl_engine::plan::{self, Counts, MaybeReason, Plan, RunReason, State};
 use llmcl_engine::resolve::Choices;
 use llmcl_engine::status;
-use llmcl_stages_api::value::Value;
+use llmcl_stages::api::value::Value;
 use serde_json::json;
 
 use crate::args::PlanArgs;
@@ -98,7 +98,11 @@ fn labels(experiment: &Experiment, task: TaskId) -> String {
 }
 
 /// The state of a task as a word, and why it is so.
-pub(crate) fn describe(experiment: &Experiment, plan: &Plan, task: TaskId) -> (&'static str, String) {
+pub(crate) fn describe(
+    experiment: &Experiment,
+    plan: &Plan,
+    task: TaskId,
+) -> (&'static str, String) {
     let name = |task: TaskId| experiment.task_name(task);
     match &plan.tasks[task].state {
         State::Run(reason) => ("run", run_reason(reason)),
@@ -109,12 +113,14 @@ pub(crate) fn describe(experiment: &Experiment, plan: &Plan, task: TaskId) -> (&
         State::Maybe(MaybeReason::Gate(gate)) => {
             ("maybe", format!("waits for the outcome of {}", name(*gate)))
         }
-        State::Maybe(MaybeReason::Input(input)) => {
-            ("maybe", format!("only if {} comes out differently", name(*input)))
-        }
-        State::Maybe(MaybeReason::SameAs(other)) => {
-            ("maybe", format!("may turn out to be the same as {}", name(*other)))
-        }
+        State::Maybe(MaybeReason::Input(input)) => (
+            "maybe",
+            format!("only if {} comes out differently", name(*input)),
+        ),
+        State::Maybe(MaybeReason::SameAs(other)) => (
+            "maybe",
+            format!("may turn out to be the same as {}", name(*other)),
+        ),
         State::Pruned(pruning) => (
             "pruned",
             format!("{} is {}", name(pruning.gate), pruning.reason.outcome),
@@ -218,7 +224,11 @@ pub(crate) fn status(arguments: &PlanArgs) -> Result<(), Exit> {
         let took = status.last_duration.map_or(String::new(), size::duration);
         let line = format!(
             "{:width$}  {:>6}  {:>6}  {:>6}  {:>6}  {took}",
-            experiment.stages[status.stage].name, counts.cached, counts.run, counts.maybe, counts.pruned
+            experiment.stages[status.stage].name,
+            counts.cached,
+            counts.run,
+            counts.maybe,
+            counts.pruned
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }

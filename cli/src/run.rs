@@ -9,7 +9,7 @@ use llmcl_engine::model::Experiment;
 use llmcl_engine::record::Build;
 use llmcl_engine::resolve::Choices;
 use llmcl_engine::run::{self, End, Run, RunControl, RunError, RunOptions, WorkerProgram};
-use llmcl_stages_api::port::PortType;
+use llmcl_stages::api::port::PortType;
 
 use crate::args::RunArgs;
 use crate::exit::Exit;
@@ -61,7 +61,9 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Exit> {
 fn options(arguments: &RunArgs) -> Result<RunOptions, Exit> {
     let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let program = std::env::current_exe().map_err(|error| {
-        tell(&format!("error: cannot find this program's own file: {error}"));
+        tell(&format!(
+            "error: cannot find this program's own file: {error}"
+        ));
         Exit::Store
     })?;
     Ok(RunOptions {
@@ -77,18 +79,41 @@ fn options(arguments: &RunArgs) -> Result<RunOptions, Exit> {
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             compiler: env!("LLMCL_COMPILER").to_owned(),
-            profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
-            simd: llmcl_stages::simd_level(),
+            profile: if cfg!(debug_assertions) {
+                "debug"
+            } else {
+                "release"
+            }
+            .to_owned(),
+            simd: simd().to_owned(),
         },
     })
 }
 
+/// The widest vectors that this machine has, among those that make a difference to codecs.
+fn simd() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512vbmi2") {
+            return "avx512vbmi2";
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return "avx2";
+        }
+    }
+    "portable"
+}
+
 /// Four fifths of the memory that is free now; 4 GiB where the system does not tell.
 fn free_memory() -> u64 {
-    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    });
+    let available = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("MemAvailable:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
     available.map_or(4 << 30, |kibibytes| kibibytes * 1024 / 5 * 4)
 }
 
@@ -115,11 +140,19 @@ fn reports(experiment: &Experiment, store: &Store, run: &Run) -> String {
         let End::Done { outputs, .. } = end else {
             continue;
         };
-        for port in stage.outputs.iter().filter(|port| port.ty == PortType::Report) {
+        for port in stage
+            .outputs
+            .iter()
+            .filter(|port| port.ty == PortType::Report)
+        {
             let Some(artifact) = outputs.output(&port.name).map(|output| &output.artifact) else {
                 continue;
             };
-            for file in artifact.files().iter().filter(|file| file.name.ends_with(".md")) {
+            for file in artifact
+                .files()
+                .iter()
+                .filter(|file| file.name.ends_with(".md"))
+            {
                 match store.blob(&file.blob.digest, file.blob.bytes) {
                     Ok(blob) => text.push_str(&String::from_utf8_lossy(blob.as_ref())),
                     Err(error) => tell(&format!("warning: {}: {error}", file.name)),
@@ -150,6 +183,10 @@ fn summary(summary: &Summary) -> String {
         "{} in {}{}",
         shown.join(", "),
         size::duration(Duration::from_millis(summary.duration_ms)),
-        if summary.interrupted { "; interrupted, the next run goes on from here" } else { "" }
+        if summary.interrupted {
+            "; interrupted, the next run goes on from here"
+        } else {
+            ""
+        }
     )
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use llmcl_cache::Store;
 use llmcl_engine::check::{self, Loaded};
 use llmcl_engine::project;
-use llmcl_stages_api::registry::Registry;
+use llmcl_stages::api::registry::Registry;
 
 use crate::args::{ExperimentArgs, StoreArgs};
 use crate::diagnostics;

@@ -8,8 +8,8 @@ use llmcl_cache::Store;
 use llmcl_engine::model::Experiment;
 use llmcl_engine::plan;
 use llmcl_engine::resolve::Choices;
-use llmcl_stages_api::artifact::{Artifact, ArtifactFile};
-use llmcl_stages_api::table::{self, Table};
+use llmcl_stages::api::artifact::{Artifact, ArtifactFile};
+use llmcl_stages::api::table::{self, Table};
 
 use crate::args::{ExperimentArgs, ShowArgs};
 use crate::exit::Exit;
@@ -34,7 +34,10 @@ pub(crate) fn show(arguments: &ShowArgs) -> Result<(), Exit> {
     };
     let port = port(experiment, task, arguments)?;
     let Some(output) = done.output(&port) else {
-        tell(&format!("error: {} has nothing at the port `{port}`", arguments.task));
+        tell(&format!(
+            "error: {} has nothing at the port `{port}`",
+            arguments.task
+        ));
         return Err(Exit::Store);
     };
     match &arguments.output {
@@ -45,27 +48,43 @@ pub(crate) fn show(arguments: &ShowArgs) -> Result<(), Exit> {
 
 fn port(experiment: &Experiment, task: usize, arguments: &ShowArgs) -> Result<String, Exit> {
     let stage = &experiment.stages[experiment.tasks[task].stage];
-    let names: Vec<&str> = stage.outputs.iter().map(|port| port.name.as_str()).collect();
-    let wanted = arguments.port.as_deref().or(names.first().copied()).unwrap_or_default();
+    let names: Vec<&str> = stage
+        .outputs
+        .iter()
+        .map(|port| port.name.as_str())
+        .collect();
+    let wanted = arguments
+        .port
+        .as_deref()
+        .or(names.first().copied())
+        .unwrap_or_default();
     if names.contains(&wanted) {
         return Ok(wanted.to_owned());
     }
-    tell(&format!("error: there is no port `{wanted}`; the ports are {}", names.join(", ")));
+    tell(&format!(
+        "error: there is no port `{wanted}`; the ports are {}",
+        names.join(", ")
+    ));
     Err(Exit::Usage)
 }
 
 fn print_all(store: &Store, artifact: &Artifact, markdown: bool) -> Result<(), Exit> {
     for file in artifact.files() {
         let name = Path::new(&file.name);
-        let is_text = ["md", "json", "jsonl", "txt", "csv"]
-            .iter()
-            .any(|ending| name.extension().is_some_and(|extension| extension == *ending));
+        let is_text = ["md", "json", "jsonl", "txt", "csv"].iter().any(|ending| {
+            name.extension()
+                .is_some_and(|extension| extension == *ending)
+        });
         if file.name.ends_with(table::EXTENSION) {
             let table = Table::read(open(store, file)?.as_ref()).map_err(|error| {
                 tell(&format!("error: {}: {error}", file.name));
                 Exit::Store
             })?;
-            print(&if markdown { table::render(&table, table::Style::Markdown) } else { lines(&table) })?;
+            print(&if markdown {
+                table::render(&table, table::Style::Markdown)
+            } else {
+                lines(&table)
+            })?;
         } else if is_text {
             print(&String::from_utf8_lossy(open(store, file)?.as_ref()))?;
         } else {

@@ -34,7 +34,9 @@ fn golden(name: &str, output: &Output, wrong: &mut Vec<String>) -> String {
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
     if expected != message {
-        wrong.push(format!("--- {name}: expected\n{expected}\n--- found\n{message}"));
+        wrong.push(format!(
+            "--- {name}: expected\n{expected}\n--- found\n{message}"
+        ));
     }
     message
 }
@@ -44,7 +46,10 @@ fn every_broken_file_has_its_message() {
     let mut names: Vec<String> = fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     names.sort();
@@ -69,7 +74,14 @@ fn every_broken_file_has_its_message() {
     let without = BTreeSet::from(["E0130"]);
     let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors");
     for page in fs::read_dir(pages).unwrap() {
-        let code = page.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        let code = page
+            .unwrap()
+            .path()
+            .file_stem()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         let shown = seen.contains(&format!("error[{code}]"));
         assert_eq!(shown, !without.contains(code.as_str()), "{code}");
     }
@@ -78,5 +90,9 @@ fn every_broken_file_has_its_message() {
 #[test]
 fn the_good_file_beside_them_is_good() {
     let output = check(&["../good.toml"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

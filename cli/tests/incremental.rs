@@ -50,14 +50,22 @@ fn what_changes_no_result_runs_nothing() {
         "each    = [\"model\"]\ninputs  = { file = \"fetch\" }\ntensors = \"rank == 2 && layer == 0\"",
         "# a comment\ntensors = \"rank==2 && layer==0\"\ninputs  = { file = \"fetch\" }\neach    = [\"model\"]",
     );
-    let renamed = EXPERIMENT.replace("bf16\"", "words\"").replace("stages.bf16", "stages.words");
-    let other_name = with("name = \"small\"", "name = \"other\"\ntitle = \"Another title\"");
+    let renamed = EXPERIMENT
+        .replace("bf16\"", "words\"")
+        .replace("stages.bf16", "stages.words");
+    let other_name = with(
+        "name = \"small\"",
+        "name = \"other\"\ntitle = \"Another title\"",
+    );
     let first_stage_last = {
         let (head, tail) = EXPERIMENT.split_once("[stages.weights]").unwrap();
         let (axes, fetch) = head.split_once("[stages.fetch]").unwrap();
         format!("{axes}[stages.weights]{tail}\n[stages.fetch]{fetch}")
     };
-    let unread_label = with("by   = \"general\"", "by   = \"general\"\ncolour = \"blue\"");
+    let unread_label = with(
+        "by   = \"general\"",
+        "by   = \"general\"\ncolour = \"blue\"",
+    );
     for (name, text) in [
         ("reordered", &reordered),
         ("renamed", &renamed),
@@ -95,7 +103,10 @@ fn a_changed_parameter_runs_exactly_what_depends_on_it() {
     // One method more: its tasks, and what gathers them.
     space.write(
         "more.toml",
-        &with("[stages.fetch]", "[[axes.method]]\nname = \"xz_1\"\nby = \"general\"\n\n[stages.fetch]"),
+        &with(
+            "[stages.fetch]",
+            "[[axes.method]]\nname = \"xz_1\"\nby = \"general\"\n\n[stages.fetch]",
+        ),
     );
     let run = space.run_well("more.toml", &[]);
     assert_eq!(
@@ -117,13 +128,22 @@ fn a_changed_parameter_runs_exactly_what_depends_on_it() {
 #[test]
 fn a_change_that_leaves_outputs_equal_stops_there() {
     let space = ready();
-    let before = space.plan("small.toml", &["--set", "stages.weights.tensors=rank == 2 && layer < 1 && layer >= 0"]);
+    let before = space.plan(
+        "small.toml",
+        &[
+            "--set",
+            "stages.weights.tensors=rank == 2 && layer < 1 && layer >= 0",
+        ],
+    );
     assert_eq!(before["weights/minilm_attention"], "run");
     assert_eq!(before["bf16/minilm_attention"], "maybe");
     assert_eq!(before["fetch/minilm_attention"], "cached");
     let run = space.run_well(
         "small.toml",
-        &["--set", "stages.weights.tensors=rank == 2 && layer < 1 && layer >= 0"],
+        &[
+            "--set",
+            "stages.weights.tensors=rank == 2 && layer < 1 && layer >= 0",
+        ],
     );
     assert_eq!(
         run.executed,
@@ -164,7 +184,11 @@ fn a_changed_input_file_runs_what_depends_on_it() {
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&path, &bytes).unwrap();
     let unchanged = space.run("small.toml", &[]);
-    assert_eq!(unchanged.executed, names(&[]), "what was fetched is known by its digest");
+    assert_eq!(
+        unchanged.executed,
+        names(&[]),
+        "what was fetched is known by its digest"
+    );
     let manifest = fs::read_to_string(space.path("fixtures/manifest.toml")).unwrap();
     let changed = manifest.replace(
         "77b2a1a9524479e426e62c48fd848f1cc7251790be39074fef013aedc8ff2211",
@@ -173,13 +197,20 @@ fn a_changed_input_file_runs_what_depends_on_it() {
     fs::write(space.path("fixtures/manifest.toml"), changed).unwrap();
     let run = space.run_well("small.toml", &[]);
     // The selection points into another file, so it is another one; the weights in it are the same.
-    assert!(run.executed.contains("fetch/minilm_attention"), "{:?}", run.executed);
+    assert!(
+        run.executed.contains("fetch/minilm_attention"),
+        "{:?}",
+        run.executed
+    );
     assert!(run.executed.contains("weights/minilm_attention"));
     assert!(!run.executed.contains("weights/whisper_attention"));
 }
 
 fn sha256(path: &std::path::Path) -> String {
-    let output = std::process::Command::new("sha256sum").arg(path).output().unwrap();
+    let output = std::process::Command::new("sha256sum")
+        .arg(path)
+        .output()
+        .unwrap();
     String::from_utf8(output.stdout).unwrap()[..64].to_owned()
 }
 
@@ -199,7 +230,10 @@ fn explain_names_what_changed() {
     assert!(text.contains("same     content file[0]"), "{text}");
     let output = space.call(&["explain", "small.toml", "bench/minilm_attention/zstd1"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `bench/minilm_attention/zstd_1`?"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("did you mean `bench/minilm_attention/zstd_1`?")
+    );
 }
 
 #[test]

@@ -24,7 +24,11 @@ fn a_killed_run_goes_on_where_it_was() {
     let last = space.run_well("small.toml", &[]);
     assert_eq!(last.outputs, expected);
     // What had been announced as finished was not done again.
-    assert!(last.executed.len() + executed <= 16, "{executed} and {:?}", last.executed);
+    assert!(
+        last.executed.len() + executed <= 16,
+        "{executed} and {:?}",
+        last.executed
+    );
     let second = space.run_well("small.toml", &[]);
     assert!(second.executed.is_empty());
 }
@@ -66,7 +70,9 @@ outputs = { out = { path = "out" } }
 fn several_processes_share_one_store() {
     let space = Space::new();
     space.write("small.toml", EXPERIMENT);
-    let children: Vec<_> = (0..3).map(|_| space.start("small.toml", &["-j", "2"])).collect();
+    let children: Vec<_> = (0..3)
+        .map(|_| space.start("small.toml", &["-j", "2"]))
+        .collect();
     let runs: Vec<_> = children.into_iter().map(finished).collect();
     let mut executed = 0;
     for run in &runs {
@@ -74,7 +80,10 @@ fn several_processes_share_one_store() {
         executed += run.executed.len();
     }
     assert_eq!(executed, 16, "each task ran once");
-    assert!(runs.windows(2).all(|pair| pair[0].outputs == pair[1].outputs));
+    assert!(
+        runs.windows(2)
+            .all(|pair| pair[0].outputs == pair[1].outputs)
+    );
 }
 
 #[test]

@@ -33,7 +33,12 @@ impl Copy {
     fn edit(&self, path: &str, from: &str, to: &str) {
         let path = self.folder.join("source").join(path);
         let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text.matches(from).count(), 1, "{from} in {}", path.display());
+        assert_eq!(
+            text.matches(from).count(),
+            1,
+            "{from} in {}",
+            path.display()
+        );
         fs::write(&path, text.replace(from, to)).unwrap();
     }
 
@@ -46,7 +51,11 @@ impl Copy {
             .env_remove("RUSTFLAGS")
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         self.folder.join("target/debug/llmcl")
     }
 }
@@ -87,7 +96,11 @@ fn a_change_of_code_runs_what_runs_that_code() {
         "//! Experiment file to plan",
         "//! Changed: experiment file to plan",
     );
-    copy.edit("cli/src/main.rs", "//! The llmcl binary", "//! Changed: the llmcl binary");
+    copy.edit(
+        "cli/src/main.rs",
+        "//! The llmcl binary",
+        "//! Changed: the llmcl binary",
+    );
     space.set_binary(&copy.build());
     let run = space.run_well("small.toml", &[]);
     let method = names(&[
@@ -97,12 +110,19 @@ fn a_change_of_code_runs_what_runs_that_code() {
     assert!(run.executed.is_superset(&method), "{:?}", run.executed);
     let gathering = names(&["methods", "ours", "verdict"]);
     let others: Vec<_> = run.executed.difference(&method).collect();
-    assert!(others.iter().all(|task| gathering.contains(*task)), "{others:?}");
+    assert!(
+        others.iter().all(|task| gathering.contains(*task)),
+        "{others:?}"
+    );
 
     // A comment in a kind's leaf: its tasks run, and as they put out the same, nothing after them.
     let atlas = fs::read_to_string(repository().join("stages/src/kinds/atlas.rs")).unwrap();
     let first_line = atlas.lines().next().unwrap();
-    copy.edit("stages/src/kinds/atlas.rs", first_line, &format!("{first_line} Changed."));
+    copy.edit(
+        "stages/src/kinds/atlas.rs",
+        first_line,
+        &format!("{first_line} Changed."),
+    );
     space.set_binary(&copy.build());
     let run = space.run_well("small.toml", &[]);
     assert_eq!(
@@ -111,7 +131,11 @@ fn a_change_of_code_runs_what_runs_that_code() {
     );
 
     // The engine alone: nothing.
-    copy.edit("engine/src/run/mod.rs", "//! Running a plan", "//! Changed: running a plan");
+    copy.edit(
+        "engine/src/run/mod.rs",
+        "//! Running a plan",
+        "//! Changed: running a plan",
+    );
     space.set_binary(&copy.build());
     let run = space.run_well("small.toml", &[]);
     assert_eq!(run.executed, names(&[]));

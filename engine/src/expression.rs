@@ -30,12 +30,13 @@ pub(crate) fn condition(
 pub(crate) fn statistic(
     sources: &Sources,
     node: &Node,
-    table: (&str, &Schema),
+    table: &Schema,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<(Expr, Checked)> {
     let scope = Scope {
         variables: BTreeMap::new(),
-        tables: vec![(table.0.to_owned(), table.1)],
+        // The name of a stage is in no key, so a claim cannot use it.
+        tables: vec![(String::new(), table)],
         mode: Mode::Aggregate,
     };
     compile(sources, node, &scope, false, problems)

@@ -37,7 +37,7 @@ pub struct Part {
 /// The sorts of parts, in the order in which they stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
-    /// The stage kind and the stage's title, which a task may put into its outputs.
+    /// The stage kind.
     Kind,
     /// A field of all values of an axis that the stage's expressions read.
     AxisField,
@@ -165,10 +165,7 @@ impl StageParts {
     /// Walks over what a stage's tasks have in common.
     pub(crate) fn of(experiment: &Experiment, stage: StageId) -> Self {
         let stage = &experiment.stages[stage];
-        let mut parts = vec![
-            part(Component::Kind, "kind", text(stage.kind.name())),
-            part(Component::Kind, "title", text(&stage.title)),
-        ];
+        let mut parts = vec![part(Component::Kind, "kind", text(stage.kind.name()))];
         for (axis_name, field) in &stage.axis_reads {
             let Some(axis) = experiment.axes.iter().find(|axis| axis.name == *axis_name) else {
                 continue;

@@ -17,6 +17,9 @@ pub mod program;
 pub mod watched;
 pub mod weights;
 
+/// The contract, for programs that put an engine and the stage kinds together.
+pub use llmcl_stages_api as api;
+
 use std::io::{self, Read, Write};
 
 use llmcl_stages_api::registry::Registry;

@@ -11,41 +11,41 @@ use std::time::SystemTime;
 use tempfile::TempDir;
 
 /// A folder with an experiment and a store, gone when it is dropped.
-pub struct Space {
+pub(crate) struct Space {
     folder: TempDir,
     binary: PathBuf,
 }
 
 /// What a run did.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// The exit code.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// The tasks whose work was done.
-    pub executed: BTreeSet<String>,
+    pub(crate) executed: BTreeSet<String>,
     /// The tasks that a gate ruled out.
-    pub pruned: BTreeSet<String>,
+    pub(crate) pruned: BTreeSet<String>,
     /// The tasks that failed.
-    pub failed: BTreeSet<String>,
+    pub(crate) failed: BTreeSet<String>,
     /// The digest of each output, as `task:port`.
-    pub outputs: BTreeMap<String, String>,
+    pub(crate) outputs: BTreeMap<String, String>,
     /// What was said to standard error.
-    pub messages: String,
+    pub(crate) messages: String,
 }
 
 /// The root of the repository.
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// A set of names.
-pub fn names(names: &[&str]) -> BTreeSet<String> {
+pub(crate) fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
 impl Space {
     /// Makes a space with the fixtures in it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let space = Self {
             folder: TempDir::new().unwrap(),
             binary: PathBuf::from(env!("CARGO_BIN_EXE_llmcl")),
@@ -53,13 +53,17 @@ impl Space {
         fs::create_dir(space.path("fixtures")).unwrap();
         for entry in fs::read_dir(repository().join("fixtures")).unwrap() {
             let from = entry.unwrap().path();
-            fs::copy(&from, space.path("fixtures").join(from.file_name().unwrap())).unwrap();
+            fs::copy(
+                &from,
+                space.path("fixtures").join(from.file_name().unwrap()),
+            )
+            .unwrap();
         }
         space
     }
 
     /// The same with another binary.
-    pub fn with_binary(binary: &Path) -> Self {
+    pub(crate) fn with_binary(binary: &Path) -> Self {
         Self {
             binary: binary.to_owned(),
             ..Self::new()
@@ -67,29 +71,29 @@ impl Space {
     }
 
     /// Changes the binary.
-    pub fn set_binary(&mut self, binary: &Path) {
+    pub(crate) fn set_binary(&mut self, binary: &Path) {
         binary.clone_into(&mut self.binary);
     }
 
     /// A path in the space.
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 
     /// The store.
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.path("store")
     }
 
     /// Writes a file.
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     /// A command of the binary in this space.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command
             .args(arguments)
@@ -104,35 +108,39 @@ impl Space {
     }
 
     /// Runs the binary to its end.
-    pub fn call(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Starts a run.
-    pub fn start(&self, file: &str, more: &[&str]) -> Child {
+    pub(crate) fn start(&self, file: &str, more: &[&str]) -> Child {
         let mut arguments = vec!["run", file, "--json"];
         arguments.extend(more);
         self.command(&arguments).spawn().unwrap()
     }
 
     /// Runs an experiment and reads its events.
-    pub fn run(&self, file: &str, more: &[&str]) -> Run {
+    pub(crate) fn run(&self, file: &str, more: &[&str]) -> Run {
         finished(self.start(file, more))
     }
 
     /// Runs an experiment that must be good.
-    pub fn run_well(&self, file: &str, more: &[&str]) -> Run {
+    pub(crate) fn run_well(&self, file: &str, more: &[&str]) -> Run {
         let run = self.run(file, more);
         assert_eq!(run.code, Some(0), "{}", run.messages);
         run
     }
 
     /// The state of each task by `llmcl plan`.
-    pub fn plan(&self, file: &str, more: &[&str]) -> BTreeMap<String, String> {
+    pub(crate) fn plan(&self, file: &str, more: &[&str]) -> BTreeMap<String, String> {
         let mut arguments = vec!["plan", file, "--json"];
         arguments.extend(more);
         let output = self.call(&arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         plan["tasks"]
             .as_array()
@@ -146,7 +154,7 @@ impl Space {
     }
 
     /// Every file of the store with its length and time of change: equal if nothing was written.
-    pub fn snapshot(&self) -> BTreeMap<PathBuf, (u64, SystemTime)> {
+    pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, (u64, SystemTime)> {
         let mut files = BTreeMap::new();
         let mut folders = vec![self.store()];
         while let Some(folder) = folders.pop() {
@@ -167,7 +175,7 @@ impl Space {
 }
 
 /// Waits for a run and reads its events.
-pub fn finished(child: Child) -> Run {
+pub(crate) fn finished(child: Child) -> Run {
     let output = child.wait_with_output().unwrap();
     let mut run = Run {
         code: output.status.code(),
@@ -182,10 +190,13 @@ pub fn finished(child: Child) -> Run {
         let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else {
             continue;
         };
-        let (what, event) = event["what"].as_object().and_then(|what| what.iter().next()).map_or_else(
-            || (String::new(), serde_json::Value::Null),
-            |(what, event)| (what.clone(), event.clone()),
-        );
+        let (what, event) = event["what"]
+            .as_object()
+            .and_then(|what| what.iter().next())
+            .map_or_else(
+                || (String::new(), serde_json::Value::Null),
+                |(what, event)| (what.clone(), event.clone()),
+            );
         let task = event["task"].as_str().unwrap_or_default().to_owned();
         match what.as_str() {
             "task_finished" => {
@@ -210,7 +221,7 @@ pub fn finished(child: Child) -> Run {
 }
 
 /// An experiment on the fixtures that takes a second: two models, two methods, a gate, a table, a verdict.
-pub const EXPERIMENT: &str = r#"
+pub(crate) const EXPERIMENT: &str = r#"
 [experiment]
 name = "small"
 

@@ -52,7 +52,7 @@ impl Checker<'_> {
                 let compiled = expression::statistic(
                     self.sources,
                     statistic,
-                    (&table.text, &seen.schema),
+                    &seen.schema,
                     &mut self.problems,
                 );
                 let Some((expr, checked)) = compiled else {

@@ -107,7 +107,15 @@ impl Checker<'_> {
     fn port(&mut self, kind: &'static dyn StageKind, input: &InputDecl) -> Option<InputPort> {
         let ports = kind.inputs();
         let fixed = ports.fixed.iter().find(|port| port.name == input.port.text);
-        if let Some(port) = fixed.copied().or(ports.open) {
+        if let Some(mut port) = fixed.copied().or(ports.open) {
+            // Of ports that stand for one another the one that is given is needed, and so is one that the user
+            // named.
+            let chosen = ports
+                .one_of
+                .iter()
+                .flat_map(|set| set.iter())
+                .any(|name| *name == port.name);
+            port.required |= chosen || fixed.is_none();
             return Some(port);
         }
         let names = ports.fixed.iter().map(|port| port.name);
@@ -235,7 +243,7 @@ impl Checker<'_> {
             return None;
         }
         let theirs = self.stages[stage].each.clone();
-        let joined = self.joined_axes(name, &theirs, each, map);
+        let joined = self.joined_axes(name, &theirs, each, map)?;
         let condition = match condition {
             Some(node) => {
                 let mut variables = self.axis_types(each);
@@ -303,7 +311,8 @@ impl Checker<'_> {
         theirs: &[AxisId],
         ours: &[AxisId],
         map: &[(Name, Name)],
-    ) -> Vec<(usize, usize, Vec<Option<usize>>)> {
+    ) -> Option<Vec<(usize, usize, Vec<Option<usize>>)>> {
+        let before = self.problems.len();
         let mut joined = Vec::new();
         for (their_name, our_name) in map {
             let position = |axes: &[AxisId], name: &str| {
@@ -346,10 +355,11 @@ impl Checker<'_> {
                 joined.push((our, their));
             }
         }
-        joined
+        let matched = joined
             .into_iter()
             .map(|(our, their)| (our, their, self.matching(ours[our], theirs[their])))
-            .collect()
+            .collect();
+        (self.problems.len() == before).then_some(matched)
     }
 
     /// For each value of one axis the value of another with the same label.

@@ -98,7 +98,12 @@ pub fn load_text(
                 let place = problem.labels.first().map(|label| label.place.clone());
                 (place, problem.code, problem.message.clone())
             });
-            problems.dedup();
+            // What several stages stumble over is told once, where it is written.
+            problems.dedup_by(|b, a| {
+                let place =
+                    |problem: &Diagnostic| problem.labels.first().map(|label| label.place.clone());
+                a.code == b.code && a.message == b.message && place(a) == place(b)
+            });
             Err(Mistakes { problems, sources })
         }
     }

@@ -447,13 +447,16 @@ impl Checker<'_> {
                 None
             }
             Err(MethodProblem::Parameter { name, message }) => {
-                let place = node.get(&name).map_or(&place, |node| &node.place);
-                self.problems.push(Diagnostic::new(
-                    Code::BadValue,
-                    format!("the method's parameter `{name}`: {message}"),
-                    place,
-                    "",
-                ));
+                // The number in a name such as `zstd_19` is a parameter too.
+                let (place, message) = match node.get(&name).filter(|_| name != "name") {
+                    Some(node) => (
+                        &node.place,
+                        format!("the method's parameter `{name}`: {message}"),
+                    ),
+                    None => (&place, message),
+                };
+                self.problems
+                    .push(Diagnostic::new(Code::BadValue, message, place, ""));
                 None
             }
         }

@@ -426,7 +426,9 @@ impl Checker<'_> {
             .flat_map(|input| &input.sources)
             .filter_map(super::join::Source::stage)
             .any(|stage| self.stages[stage].broken);
-        if upstream_empty || upstream_broken {
+        // An input of which nothing is left had a mistake, which was reported where it was read.
+        let input_broken = inputs.iter().any(|input| input.sources.is_empty());
+        if upstream_empty || upstream_broken || input_broken {
             return;
         }
         let decl = self.declaration(declaration);

@@ -175,7 +175,6 @@ impl Executor<'_> {
             self.messages.clone(),
         );
         let context = TaskContext {
-            title: &self.stage.title,
             params: &experiment.tasks[self.job.task].params,
             inputs: &self.job.inputs,
             axis_fields: &self.job.axis_fields,

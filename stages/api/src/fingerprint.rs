@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use blake3::{Hash, Hasher};
+use blake3::Hash;
 
 /// The digests of the sources that a program was built from.
 #[derive(Debug, Clone, Default)]
@@ -32,25 +32,5 @@ impl Fingerprints {
                 })
                 .collect(),
         }
-    }
-
-    /// The fingerprint of code that consists of the shared files and these leaves.
-    ///
-    /// A leaf that is not there is hashed as such; a test keeps registrations and files together.
-    #[must_use]
-    pub fn of(&self, leaves: &[&str]) -> Hash {
-        let mut hasher = Hasher::new_derive_key("llmcl 2026 fingerprint v1");
-        if let Some(shared) = self.shared {
-            hasher.update(shared.as_bytes());
-        }
-        for leaf in leaves {
-            hasher.update(&(leaf.len() as u64).to_le_bytes());
-            hasher.update(leaf.as_bytes());
-            match self.leaves.get(*leaf) {
-                Some(digest) => hasher.update(&[1]).update(digest.as_bytes()),
-                None => hasher.update(&[0]),
-            };
-        }
-        hasher.finalize()
     }
 }

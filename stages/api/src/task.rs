@@ -19,8 +19,6 @@ use crate::value::Value;
 
 /// What a task is given.
 pub struct TaskContext<'a> {
-    /// The stage's title; empty where it has none.
-    pub title: &'a str,
     /// The parameters, with defaults and axis values put in.
     pub params: &'a Params,
     /// The artifacts at each port. A port that was left out, or whose input is absent, is not there.

@@ -365,6 +365,21 @@ impl Checker<'_> {
     }
 
     fn unknown_name(&mut self, name: &Name) {
+        // Where there is one table and nothing else has a name, a column was meant.
+        if let [(table, schema)] = &self.tables[..]
+            && self.scope.mode != Mode::Scalar
+            && self.scope.variables.is_empty()
+        {
+            let known: Vec<String> = schema.columns().iter().map(|c| c.name.clone()).collect();
+            let kind = ExprErrorKind::UnknownColumn {
+                table: (*table).to_owned(),
+                column: name.text.clone(),
+                suggestion: suggest(&name.text, known.iter().map(String::as_str)),
+                known,
+            };
+            self.error(&name.span, kind);
+            return;
+        }
         let mut known: Vec<String> = self.scope.variables.keys().cloned().collect();
         match &self.tables[..] {
             [(_, schema)] if self.scope.mode != Mode::Scalar => {

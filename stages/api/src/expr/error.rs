@@ -52,7 +52,7 @@ pub enum ExprErrorKind {
         ty: Type,
     },
     /// The table has no such column.
-    #[error("the table `{table}` has no column `{column}`")]
+    #[error("{} has no column `{column}`", named(table))]
     UnknownColumn {
         /// The table.
         table: String,
@@ -307,6 +307,14 @@ impl Syntax {
 
 fn did_you_mean(suggestion: Option<&str>) -> Option<String> {
     suggestion.map(|name| format!("did you mean `{name}`?"))
+}
+
+/// A table by its name, if it has one.
+fn named(table: &str) -> String {
+    match table {
+        "" => "the table".to_owned(),
+        table => format!("the table `{table}`"),
+    }
 }
 
 /// Lists names for a hint; a long list is cut.

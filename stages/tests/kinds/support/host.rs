@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -23,7 +23,19 @@ pub(crate) struct TestHost {
     progress: Mutex<Vec<(u64, Option<u64>)>>,
     on_progress: Option<OnProgress>,
     stopped: AtomicBool,
+    /// How often the task may still ask before it is stopped.
+    asks_left: AtomicUsize,
+    /// The shell script that workers are, in place of this program's own.
+    worker: Option<String>,
 }
+
+/// Runs this test program as a worker: the test `verify::worker` alone. What the test framework prints to standard
+/// output goes nowhere; the worker answers at the descriptor 3.
+const OWN_WORKER: &str =
+    "exec \"$0\" --exact verify::worker --ignored --nocapture 3>&1 1>/dev/null";
+
+/// The variable that tells the test program which worker it is.
+pub(crate) const WORKER_NAME: &str = "LLMCL_TEST_WORKER";
 
 impl TestHost {
     /// Makes one with an empty store.
@@ -37,7 +49,21 @@ impl TestHost {
             progress: Mutex::default(),
             on_progress: None,
             stopped: AtomicBool::new(false),
+            asks_left: AtomicUsize::new(usize::MAX),
+            worker: None,
         }
+    }
+
+    /// Stops the task when it has asked so often.
+    pub(crate) fn stop_after(self, asks: usize) -> Self {
+        self.asks_left.store(asks, Ordering::SeqCst);
+        self
+    }
+
+    /// Has workers be a shell script.
+    pub(crate) fn with_worker(mut self, script: &str) -> Self {
+        self.worker = Some(script.to_owned());
+        self
     }
 
     /// Has `act` called at every progress.
@@ -136,7 +162,8 @@ impl Host for TestHost {
     }
 
     fn checkpoint(&self) -> Result<(), TaskError> {
-        if self.stopped.load(Ordering::SeqCst) {
+        let asks_left = self.asks_left.fetch_sub(1, Ordering::SeqCst);
+        if asks_left == 0 || self.stopped.load(Ordering::SeqCst) {
             return Err(TaskError::new(
                 TaskErrorKind::Cancelled,
                 "the run was stopped",
@@ -150,7 +177,12 @@ impl Host for TestHost {
     }
 
     fn worker(&self, worker: &str) -> Command {
-        Command::new(worker)
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", self.worker.as_deref().unwrap_or(OWN_WORKER)])
+            .arg(std::env::current_exe().unwrap())
+            .env(WORKER_NAME, worker);
+        command
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod host;
 pub(crate) mod server;
 pub(crate) mod tables;
+pub(crate) mod weights;
 pub(crate) mod wheel;
 
 use std::collections::BTreeMap;
@@ -51,7 +52,6 @@ pub(crate) fn run_with(
     inputs: &BTreeMap<String, Vec<Member>>,
 ) -> Result<Outputs, TaskError> {
     kind.run(&TaskContext {
-        title: "",
         params: &params(json),
         inputs,
         axis_fields: &AxisFields::default(),

@@ -110,7 +110,6 @@ impl Given {
     /// Runs a task on them.
     pub(crate) fn run(&self, kind: &dyn StageKind, json: &Json) -> Result<Outputs, TaskError> {
         kind.run(&TaskContext {
-            title: "",
             params: &params(json),
             inputs: &self.inputs,
             axis_fields: &self.axis_fields,
