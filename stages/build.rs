@@ -37,6 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(code, "    ({leaf:?}, {:?}),", digest.to_hex().as_str())?;
     }
     code.push_str("];\n");
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("fingerprints.rs"), code)?;
+    fs::write(
+        PathBuf::from(env::var("OUT_DIR")?).join("fingerprints.rs"),
+        code,
+    )?;
     Ok(())
 }

@@ -131,7 +131,10 @@ enum Place {
 
 fn place(path: &str) -> Place {
     for folder in LEAF_FOLDERS {
-        let Some(rest) = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) else {
+        let Some(rest) = path
+            .strip_prefix(folder)
+            .and_then(|rest| rest.strip_prefix('/'))
+        else {
             continue;
         };
         return match rest.split('/').next() {
@@ -197,10 +200,18 @@ fn dependencies(workspace: &Path) -> Result<Dependencies, Failure> {
         for (section, table) in dependency_sections(&manifest) {
             for (name, value) in table {
                 let inherited = value.get("workspace").and_then(Value::as_bool) == Some(true);
-                let origin = common.filter(|_| inherited).and_then(|common| common.get(name));
-                let package = [Some(value), origin].into_iter().flatten().find_map(|value| {
-                    value.get("package").and_then(Value::as_str).map(str::to_owned)
-                });
+                let origin = common
+                    .filter(|_| inherited)
+                    .and_then(|common| common.get(name));
+                let package = [Some(value), origin]
+                    .into_iter()
+                    .flatten()
+                    .find_map(|value| {
+                        value
+                            .get("package")
+                            .and_then(Value::as_str)
+                            .map(str::to_owned)
+                    });
                 names.insert(package.unwrap_or_else(|| name.clone()));
                 let origin = origin.map_or_else(String::new, ToString::to_string);
                 all.asked
@@ -243,7 +254,11 @@ fn resolved(
         .filter_map(Value::as_table)
         .collect();
     let text = |package: &Table, key: &str| {
-        package.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+        package
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
     // A dependency is written as `name`, or `name version` where there are several versions.
     let needs = |package: &Table| -> Vec<String> {

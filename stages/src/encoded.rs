@@ -132,7 +132,11 @@ impl MethodId {
             .collect();
         parameters.remove("name");
         Self {
-            name: method.field("name").as_text().unwrap_or_default().to_owned(),
+            name: method
+                .field("name")
+                .as_text()
+                .unwrap_or_default()
+                .to_owned(),
             parameters,
         }
     }

@@ -81,9 +81,10 @@ pub fn of_value(value: &Value) -> Result<Box<dyn Method>, TaskError> {
             .ok_or_else(|| TaskError::input(format!("`{name}` has no parameter `{field}`")))?;
         let value = convert(parameter, value).map_err(|problem| match problem {
             MethodProblem::Unknown => TaskError::input(format!("there is no method `{name}`")),
-            MethodProblem::Parameter { name: field, message } => {
-                TaskError::input(format!("the parameter `{field}` of `{name}`: {message}"))
-            }
+            MethodProblem::Parameter {
+                name: field,
+                message,
+            } => TaskError::input(format!("the parameter `{field}` of `{name}`: {message}")),
         })?;
         values.insert(field.clone(), value);
     }
@@ -141,7 +142,11 @@ mod tests {
         for name in names {
             let info = CATALOG.resolve(&name, &BTreeMap::new()).unwrap();
             assert_eq!(info.name, name);
-            assert!(info.leaf.starts_with("codecs/src/methods/"), "{}", info.leaf);
+            assert!(
+                info.leaf.starts_with("codecs/src/methods/"),
+                "{}",
+                info.leaf
+            );
             assert_eq!(of_value(&info.value()).unwrap().name(), name);
         }
     }

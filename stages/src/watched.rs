@@ -88,12 +88,18 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::At(at) => write!(f, "the decoded bytes differ from the original from byte {at} on"),
+            Self::At(at) => write!(
+                f,
+                "the decoded bytes differ from the original from byte {at} on"
+            ),
             Self::TooLong(expected) => {
                 write!(f, "more than the {expected} bytes of the original came out")
             }
             Self::TooShort { found, expected } => {
-                write!(f, "{found} of the {expected} bytes of the original came out")
+                write!(
+                    f,
+                    "{found} of the {expected} bytes of the original came out"
+                )
             }
         }
     }
@@ -194,7 +200,10 @@ mod tests {
 
     #[test]
     fn every_difference_has_its_place() {
-        assert_eq!(compare(&[b"abc", b"def"], &[b"abcdXf"]), Err(Difference::At(4)));
+        assert_eq!(
+            compare(&[b"abc", b"def"], &[b"abcdXf"]),
+            Err(Difference::At(4))
+        );
         assert_eq!(compare(&[b"abc"], &[b"abcd"]), Err(Difference::TooLong(3)));
         assert_eq!(
             compare(&[b"abc", b"def"], &[b"abcd"]),

@@ -68,7 +68,8 @@ pub fn check_unit(check: &mut Check<'_>) {
         check.problem(
             &[UNIT],
             ProblemKind::Value {
-                message: "a file is taken as bytes and cannot be encoded tensor by tensor".to_owned(),
+                message: "a file is taken as bytes and cannot be encoded tensor by tensor"
+                    .to_owned(),
                 help: Some(
                     "say `unit = \"file\"`, or take the tensors out with a `select`".to_owned(),
                 ),
@@ -157,9 +158,13 @@ impl Weights {
         let (Some(tensor), Some(dtype), Some(blob)) = (
             self.tensors.get(index),
             self.dtypes.get(index),
-            self.blob_of.get(index).and_then(|blob| self.blobs.get(*blob)),
+            self.blob_of
+                .get(index)
+                .and_then(|blob| self.blobs.get(*blob)),
         ) else {
-            return Err(TaskError::input(format!("there is no tensor number {index}")));
+            return Err(TaskError::input(format!(
+                "there is no tensor number {index}"
+            )));
         };
         let data = slice(blob.bytes(), tensor.offset, tensor.bytes).ok_or_else(|| {
             TaskError::input(format!(
@@ -183,7 +188,9 @@ impl Weights {
     /// # Errors
     /// As [`Self::view`].
     pub fn views(&self) -> Result<Vec<TensorView<'_>>, TaskError> {
-        (0..self.tensors.len()).map(|index| self.view(index)).collect()
+        (0..self.tensors.len())
+            .map(|index| self.view(index))
+            .collect()
     }
 }
 

@@ -93,7 +93,10 @@ impl StageKind for Atlas {
             .ok_or_else(|| TaskError::input(format!("there is no layout `{wanted}`")))?;
         let weights = Weights::open(task, TENSORS)?;
         let views = weights.views()?;
-        if let Some(other) = views.iter().find(|view| FloatLayout::of(view.dtype) != Some(layout)) {
+        if let Some(other) = views
+            .iter()
+            .find(|view| FloatLayout::of(view.dtype) != Some(layout))
+        {
             return Err(TaskError::input(format!(
                 "tensor `{}` is {}, and the layout is {wanted}",
                 other.name, other.dtype
@@ -153,16 +156,36 @@ const fn bits(
 
 /// The figures, in the order of their columns.
 const FIGURES: &[Figure] = &[
-    bits("h_high", "plug-in entropy of the high byte, bits a weight", |e| Some(e.h_high)),
-    bits("h_low", "plug-in entropy of the low byte, bits a weight", |e| Some(e.h_low)),
+    bits(
+        "h_high",
+        "plug-in entropy of the high byte, bits a weight",
+        |e| Some(e.h_high),
+    ),
+    bits(
+        "h_low",
+        "plug-in entropy of the low byte, bits a weight",
+        |e| Some(e.h_low),
+    ),
     bits(
         "r_marginal",
         "16 / (h_high + h_low): the most that coding the bytes independently can reach; none where all weights are equal",
         |e| e.r_marginal,
     ),
-    bits("h_sign", "plug-in entropy of the sign, bits a weight", |e| Some(e.h_sign)),
-    bits("h_exponent", "plug-in entropy of the exponent, bits a weight", |e| Some(e.h_exponent)),
-    bits("h_mantissa", "plug-in entropy of the mantissa, bits a weight", |e| Some(e.h_mantissa)),
+    bits(
+        "h_sign",
+        "plug-in entropy of the sign, bits a weight",
+        |e| Some(e.h_sign),
+    ),
+    bits(
+        "h_exponent",
+        "plug-in entropy of the exponent, bits a weight",
+        |e| Some(e.h_exponent),
+    ),
+    bits(
+        "h_mantissa",
+        "plug-in entropy of the mantissa, bits a weight",
+        |e| Some(e.h_mantissa),
+    ),
     bits(
         "h_sign_exponent",
         "plug-in entropy of sign and exponent together, bits a weight",
@@ -173,14 +196,26 @@ const FIGURES: &[Figure] = &[
         "plug-in entropy of the mantissa where the exponent is known, bits a weight",
         |e| Some(e.h_mantissa_given_exponent),
     ),
-    bits("h_joint", "plug-in entropy of the whole 16 bits, bits a weight", |e| Some(e.h_joint)),
+    bits(
+        "h_joint",
+        "plug-in entropy of the whole 16 bits, bits a weight",
+        |e| Some(e.h_joint),
+    ),
     Figure {
         name: "distinct",
         about: "how many of the 65,536 words occur",
         get: Get::Count(|e| e.distinct),
     },
-    bits("cl_high", "sequential code length of the high byte, bits a weight", |e| Some(e.cl_high)),
-    bits("cl_low", "sequential code length of the low byte, bits a weight", |e| Some(e.cl_low)),
+    bits(
+        "cl_high",
+        "sequential code length of the high byte, bits a weight",
+        |e| Some(e.cl_high),
+    ),
+    bits(
+        "cl_low",
+        "sequential code length of the low byte, bits a weight",
+        |e| Some(e.cl_low),
+    ),
     bits(
         "cl_exponent",
         "sequential code length of the exponent, bits a weight",
@@ -196,7 +231,11 @@ const FIGURES: &[Figure] = &[
         "sequential code length of the mantissa, learnt for each exponent, bits a weight",
         |e| Some(e.cl_mantissa_given_exponent),
     ),
-    bits("cl_joint", "sequential code length of the whole 16 bits, bits a weight", |e| Some(e.cl_joint)),
+    bits(
+        "cl_joint",
+        "sequential code length of the whole 16 bits, bits a weight",
+        |e| Some(e.cl_joint),
+    ),
 ];
 
 /// The cells of [`FIGURES`]. A tensor without elements has none.
@@ -207,7 +246,8 @@ fn measure(
     done: &mut u64,
     total: u64,
 ) -> Result<Vec<Value>, TaskError> {
-    let about = |error: EntropyError| failure::input(format_args!("tensor `{}`", view.name), &error);
+    let about =
+        |error: EntropyError| failure::input(format_args!("tensor `{}`", view.name), &error);
     let mut histogram = WordHistogram::default();
     for piece in view.data.chunks(PIECE) {
         host.checkpoint()?;

@@ -42,7 +42,11 @@ const OUTPUTS: &[OutputPort] = &[
         "One row for each unit: sizes, and whether it came back.",
     ),
     port(ENCODED, PortType::Encoded, "The encodings."),
-    port(PARTS, PortType::Table, "One row for each stream of each unit."),
+    port(
+        PARTS,
+        PortType::Table,
+        "One row for each stream of each unit.",
+    ),
 ];
 
 const fn port(name: &'static str, ty: PortType, about: &'static str) -> OutputPort {
@@ -156,8 +160,9 @@ impl StageKind for Bench {
         let mut offset = 0;
         for (group, written) in groups.iter().zip(written) {
             let bytes = written.accounting.total();
-            let encoded = weights::slice(data.bytes(), offset, bytes)
-                .ok_or_else(|| wrong(group, &*method, "its encoding is not where it was written"))?;
+            let encoded = weights::slice(data.bytes(), offset, bytes).ok_or_else(|| {
+                wrong(group, &*method, "its encoding is not where it was written")
+            })?;
             let decoded_blake3 = bench.decode(group, encoded)?;
             let row = Row {
                 group,
@@ -322,15 +327,36 @@ fn results_schema() -> Schema {
             "bytes_out",
             "bytes needed to decode: payload, tables, container, profile and recipe",
         ),
-        whole("bytes_payload", "bytes that carry the content; a foreign format counts whole"),
-        whole("bytes_tables", "bytes of frequency tables and other parameters of a model"),
+        whole(
+            "bytes_payload",
+            "bytes that carry the content; a foreign format counts whole",
+        ),
+        whole(
+            "bytes_tables",
+            "bytes of frequency tables and other parameters of a model",
+        ),
         whole("bytes_container", "bytes of headers and lengths"),
-        whole("bytes_profile", "bytes of the profile, on every row that needs it"),
-        whole("bytes_recipe", "bytes of a recipe that puts streams together again"),
+        whole(
+            "bytes_profile",
+            "bytes of the profile, on every row that needs it",
+        ),
+        whole(
+            "bytes_recipe",
+            "bytes of a recipe that puts streams together again",
+        ),
         number("ratio", "bytes_in / bytes_out"),
-        number("bits_per_weight", "8 · bytes_out / numel; none for a file, which has no weights"),
-        truth("roundtrip", "whether the decoded bytes are the original, byte for byte"),
-        text("encoded_sha256", "the SHA-256 of the encoding, profile aside"),
+        number(
+            "bits_per_weight",
+            "8 · bytes_out / numel; none for a file, which has no weights",
+        ),
+        truth(
+            "roundtrip",
+            "whether the decoded bytes are the original, byte for byte",
+        ),
+        text(
+            "encoded_sha256",
+            "the SHA-256 of the encoding, profile aside",
+        ),
     ]);
     Schema::new(columns)
 }
@@ -340,7 +366,10 @@ fn parts_schema() -> Schema {
     Schema::new([
         text("tensor", "the tensor's name; none where all are one unit"),
         text("stream", "payload, tables or container"),
-        whole("bytes_in", "bytes of the original that went into the stream"),
+        whole(
+            "bytes_in",
+            "bytes of the original that went into the stream",
+        ),
         whole("bytes_out", "bytes of the stream in the encoding"),
     ])
 }

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use blake3::Hasher;
-use llmcl_codecs::cast::{Cast as Rounding, CastError};
 use llmcl_codecs::Dtype;
+use llmcl_codecs::cast::{Cast as Rounding, CastError};
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::kind::{Check, StageKind};
 use llmcl_stages_api::param::{Param, ParamType, Params};
@@ -184,10 +184,12 @@ impl<'a> Writing<'a> {
         };
         for piece in data.chunks(PIECE) {
             self.host.checkpoint()?;
-            rounding.write(piece, &mut out).map_err(|error| match error {
-                CastError::Write(error) => failure::store("the cast tensors", &error),
-                other => failure::input(format_args!("tensor `{}`", tensor.name), &other),
-            })?;
+            rounding
+                .write(piece, &mut out)
+                .map_err(|error| match error {
+                    CastError::Write(error) => failure::store("the cast tensors", &error),
+                    other => failure::input(format_args!("tensor `{}`", tensor.name), &other),
+                })?;
             self.done += piece.len() as u64;
             self.host.progress(self.done, Some(self.total));
         }

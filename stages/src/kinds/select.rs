@@ -144,7 +144,10 @@ fn schema() -> Schema {
         whole("bytes", "how many bytes it has"),
         text("category", "embedding, attention, mlp, norm, head or other"),
         text("part", "q, k, v, o, gate, up, down, …; none elsewhere"),
-        whole("layer", "its layer, counted from 0; -1 outside of the layers"),
+        whole(
+            "layer",
+            "its layer, counted from 0; -1 outside of the layers",
+        ),
         text("file", "the file that it is in"),
     ])
 }
@@ -201,7 +204,11 @@ fn read_files(task: &TaskContext<'_>, artifact: &Artifact) -> Result<Vec<OpenFil
         });
     }
     if files.is_empty() {
-        let names: Vec<&str> = artifact.files().iter().map(|file| file.name.as_str()).collect();
+        let names: Vec<&str> = artifact
+            .files()
+            .iter()
+            .map(|file| file.name.as_str())
+            .collect();
         return Err(TaskError::input(format!(
             "none of these files is a safetensors or CTranslate2 model: {}",
             names.join(", ")

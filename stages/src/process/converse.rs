@@ -135,7 +135,9 @@ fn drain(stderr: &mut impl Read, tail: &mut Tail) -> io::Result<()> {
 
 /// What a thread returned; its panic goes on here.
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|payload| panic::resume_unwind(payload))
+    thread
+        .join()
+        .unwrap_or_else(|payload| panic::resume_unwind(payload))
 }
 
 #[cfg(test)]
@@ -203,6 +205,8 @@ mod tests {
                 Err(TaskError::input("enough"))
             },
         );
-        assert!(matches!(stopped, Err(ProcessError::Stopped { reason, .. }) if reason.message == "enough"));
+        assert!(
+            matches!(stopped, Err(ProcessError::Stopped { reason, .. }) if reason.message == "enough")
+        );
     }
 }

@@ -7,6 +7,9 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod atlas;
+mod bench;
+mod cast;
 mod command;
 mod fetch_archive;
 mod fetch_http;
@@ -15,6 +18,9 @@ mod fetch_pip;
 mod gate;
 mod golden;
 mod process;
+mod select;
 mod support;
 mod table;
+mod time;
 mod verdict;
+mod verify;

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn the_model_is_read_from_the_systems_list() {
-        let info = "processor\t: 0\nmodel\t\t: 17\nmodel name\t: AMD EPYC 9R14\nmodel name\t: other\n";
+        let info =
+            "processor\t: 0\nmodel\t\t: 17\nmodel name\t: AMD EPYC 9R14\nmodel name\t: other\n";
         assert_eq!(model_name(info).as_deref(), Some("AMD EPYC 9R14"));
         assert_eq!(model_name("processor\t: 0\n"), None);
     }

@@ -143,7 +143,11 @@ impl StageKind for Time {
     fn needs(&self, params: &Params, input_bytes: u64) -> Needs {
         let sample = sample_bytes(params).map_or(input_bytes, |(bytes, _)| bytes.min(input_bytes));
         let threads = threads(params) as u64;
-        let largest = if threads > 1 { sample.min(PIECE_BYTES) } else { sample };
+        let largest = if threads > 1 {
+            sample.min(PIECE_BYTES)
+        } else {
+            sample
+        };
         let method = methods::of_value(params.get(METHOD)).map_or(0, |method| {
             method
                 .encode_memory(largest)
@@ -176,7 +180,9 @@ impl StageKind for Time {
         }
         let bytes = items.iter().map(Item::bytes).sum::<u64>();
         if bytes == 0 {
-            return Err(TaskError::input("there is nothing to encode: no tensor has any bytes"));
+            return Err(TaskError::input(
+                "there is nothing to encode: no tensor has any bytes",
+            ));
         }
         let threads = threads(task.params);
         if threads > 1 {
@@ -221,7 +227,10 @@ impl StageKind for Time {
 /// The columns of the table.
 fn schema() -> Schema {
     Schema::new([
-        text("measures", "what is measured: memory, from memory to memory"),
+        text(
+            "measures",
+            "what is measured: memory, from memory to memory",
+        ),
         whole("repetition", "which repetition, counted from 1"),
         whole("bytes", "bytes of original data"),
         number("encode_s", "seconds of wall time to encode them"),
@@ -258,10 +267,7 @@ fn sample_bytes(params: &Params) -> Option<(u64, u64)> {
     Some((bytes, seed.cast_unsigned()))
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sizes stay far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "sizes stay far below 2^53")]
 fn speed(bytes: u64, time: Duration) -> Value {
     finite(bytes as f64 / 1e6 / time.as_secs_f64())
 }

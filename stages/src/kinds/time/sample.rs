@@ -48,7 +48,9 @@ impl<'a> Item<'a> {
     fn split(&self, bytes: u64) -> (Self, Self) {
         let bits = u64::from(self.dtype.bits());
         // The fewest elements that fill whole bytes.
-        let elements = (1..=8u64).find(|count| (bits * count).is_multiple_of(8)).unwrap_or(8);
+        let elements = (1..=8u64)
+            .find(|count| (bits * count).is_multiple_of(8))
+            .unwrap_or(8);
         let step = bits * elements / 8;
         let steps = bytes.min(self.bytes()) / step;
         let at = usize::try_from(steps * step).unwrap_or(self.data.len());
@@ -173,7 +175,11 @@ mod tests {
         let size = |sample: &[&[u8]]| sample.iter().map(|data| data.len()).sum::<usize>();
         for seed in 0..50 {
             assert_eq!(size(&sample(100, seed)), 100, "{seed}");
-            assert_eq!(size(&sample(101, seed)), 100, "not in the middle of an element");
+            assert_eq!(
+                size(&sample(101, seed)),
+                100,
+                "not in the middle of an element"
+            );
             assert_eq!(sample(100, seed), sample(100, seed));
         }
         assert!((1..50).any(|seed| sample(100, seed) != sample(100, 0)));
@@ -193,7 +199,10 @@ mod tests {
         assert_eq!(sizes, [100, 100, 56, 0, 10]);
         for piece in &cut {
             let view = piece.view();
-            assert_eq!(view.dtype.bytes_for(view.shape), Some(view.data.len() as u64));
+            assert_eq!(
+                view.dtype.bytes_for(view.shape),
+                Some(view.data.len() as u64)
+            );
         }
         assert_eq!(cut[..3].iter().flat_map(|piece| piece.data()).count(), 256);
         assert_eq!(cut[0].view().shape, [50]);

@@ -31,7 +31,11 @@ impl<'a> Stopwatch<'a> {
         items: &'a [Item<'a>],
         threads: usize,
     ) -> Self {
-        let largest = items.iter().map(|item| item.data().len()).max().unwrap_or(0);
+        let largest = items
+            .iter()
+            .map(|item| item.data().len())
+            .max()
+            .unwrap_or(0);
         Self {
             host,
             method,
@@ -59,7 +63,9 @@ impl<'a> Stopwatch<'a> {
             match (out.stopped(), result) {
                 (Some(stop), _) => Err(stop),
                 (None, Ok(_)) => Ok(()),
-                (None, Err(error)) => Err(failure::input(format_args!("`{}`", item.name()), &error)),
+                (None, Err(error)) => {
+                    Err(failure::input(format_args!("`{}`", item.name()), &error))
+                }
             }
         })?;
         Ok(start.elapsed())

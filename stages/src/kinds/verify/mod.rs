@@ -11,9 +11,7 @@ use llmcl_stages_api::kind::{Check, StageKind};
 use llmcl_stages_api::param::{Param, ParamType, Params};
 use llmcl_stages_api::port::{Arity, InputPort, InputPorts, OutputPort, PortType};
 use llmcl_stages_api::table::{Schema, TableBuilder};
-use llmcl_stages_api::task::{
-    Blob, Host, Needs, Outputs, TaskContext, TaskError, TaskErrorKind,
-};
+use llmcl_stages_api::task::{Blob, Host, Needs, Outputs, TaskContext, TaskError, TaskErrorKind};
 use llmcl_stages_api::value::Value;
 
 use crate::columns::{self, count, text, truth, whole};
@@ -108,9 +106,13 @@ impl StageKind for Verify {
     fn needs(&self, params: &Params, input_bytes: u64) -> Needs {
         // The worker holds one encoding, which with its original is among the inputs, so that it is hardly ever
         // more than half of them.
-        let method =
-            methods::of_value(params.get(METHOD)).map_or(0, |method| method.decode_memory(input_bytes));
-        Needs::memory(MEMORY.saturating_add(input_bytes / 2).saturating_add(method))
+        let method = methods::of_value(params.get(METHOD))
+            .map_or(0, |method| method.decode_memory(input_bytes));
+        Needs::memory(
+            MEMORY
+                .saturating_add(input_bytes / 2)
+                .saturating_add(method),
+        )
     }
 
     fn run(&self, task: &TaskContext<'_>) -> Result<Outputs, TaskError> {
@@ -158,9 +160,15 @@ impl StageKind for Verify {
 /// The columns of the table.
 fn schema() -> Schema {
     Schema::new([
-        text("tensor", "the tensor's name; none where all were encoded as one"),
+        text(
+            "tensor",
+            "the tensor's name; none where all were encoded as one",
+        ),
         whole("bytes", "bytes of the original"),
-        truth("matches", "whether the decoded bytes are the original, byte for byte"),
+        truth(
+            "matches",
+            "whether the decoded bytes are the original, byte for byte",
+        ),
         text("blake3", "the BLAKE3 digest of the decoded bytes"),
     ])
 }
