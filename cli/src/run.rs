@@ -154,10 +154,13 @@ fn reports(experiment: &Experiment, store: &Store, run: &Run) -> String {
                 .filter(|file| file.name.ends_with(".md"))
             {
                 match store.blob(&file.blob.digest, file.blob.bytes) {
-                    Ok(blob) => text.push_str(&String::from_utf8_lossy(blob.as_ref())),
+                    Ok(blob) if blob.as_ref().is_empty() => {}
+                    Ok(blob) => {
+                        text.push_str(&String::from_utf8_lossy(blob.as_ref()));
+                        text.push('\n');
+                    }
                     Err(error) => tell(&format!("warning: {}: {error}", file.name)),
                 }
-                text.push('\n');
             }
         }
     }

@@ -68,16 +68,20 @@ pub(super) fn verdict(verdict: &Verdict, has_speeds: bool) -> Text {
              page hangs on them.\n",
         );
     }
+    let rows: usize = verdict.checks.iter().map(|checked| checked.rows).sum();
+    if rows > 0 {
+        let matches: usize = verdict.checks.iter().map(|checked| checked.matches).sum();
+        text.push_str(&format!("\n**{matches}/{rows} passed**\n"));
+    }
     Ok(text)
 }
 
-/// Writes `speeds.md`.
+/// Writes `speeds.md`; it is empty where nothing was timed.
 pub(super) fn speeds(speeds: &Speeds) -> Text {
-    let mut text = format!("# {}\n\n", heading(&speeds.title, "Speeds"));
     if speeds.is_empty() {
-        text.push_str("Nothing was timed.\n");
-        return Ok(text);
+        return Ok(String::new());
     }
+    let mut text = format!("# {}\n\n", heading(&speeds.title, "Speeds"));
     text.push_str(
         "Measured times and what is made from them. They are not reproducible to the byte: another machine, or \
          another run, measures others. No outcome hangs on them.\n",
