@@ -131,18 +131,19 @@ impl StageKind for Fetch {
             return Ok(());
         }
         let name = value.field("name").as_text().unwrap_or("the model");
-        let from = match value.field("hf").field("repo").as_text() {
-            Some(repo) => format!("of the hub repository `{repo}`"),
-            None => "of where its files come from".to_owned(),
+        let place = match value.field("hf").field("repo").as_text() {
+            Some(repo) => format!(" of the hub repository `{repo}`, at a full commit,"),
+            None => String::new(),
         };
         Err(TaskError::new(
             TaskErrorKind::Outside,
-            format!("`{name}` is not pinned: its corpus file gives no SHA-256 to hold its files against"),
+            format!(
+                "`{name}` is not pinned: its corpus file gives no SHA-256 to hold its files against"
+            ),
         )
         .with_hint(format!(
-            "get the files {from} at a fixed revision, and write a [[model.file]] with name, bytes, sha256 and \
-             source for each into the corpus file, without `pinned = false`; or leave the model out with a `where` \
-             on the axis"
+            "describe each of its files{place} by a [[model.file]] with name, bytes, sha256 and source, and take \
+             `pinned = false` out; or leave the model out with a `where` on the axis"
         )))
     }
 
