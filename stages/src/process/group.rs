@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -13,6 +13,9 @@ use nix::unistd::Pid;
 /// What the watchdog does: waits until its standard input ends, then kills its process group. What is meant for
 /// the children in it, such as the `SIGTERM` of a stop, does not end it.
 const WATCHDOG: &str = "trap '' HUP INT QUIT TERM; read -r _; kill -KILL 0";
+
+/// How long killed processes may take to be gone.
+const DYING: Duration = Duration::from_secs(5);
 
 /// A process group that dies with this process, or when this is dropped.
 pub(super) struct Group {
@@ -94,6 +97,12 @@ impl Group {
         // Both are dead or dying, so that there is nothing to be told of a failed wait.
         if let Some(child) = &mut self.child {
             let _ = child.wait();
+        }
+        // The children's children are not ours to wait for, and a kill takes a moment on a busy machine. One that
+        // the kernel cannot end, as it waits for a device, must not hold us for ever.
+        let until = Instant::now() + DYING;
+        while !self.survivors().is_empty() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
         }
         let _ = self.watchdog.wait();
     }

@@ -144,7 +144,7 @@ fn a_child_that_is_left_behind_is_named_and_killed() {
             .strip_prefix("sleep (")
             .and_then(|rest| rest.strip_suffix(')'))
             .expect("a name and a number");
-        wait_until(|| !runs(id.parse().unwrap()));
+        assert!(!runs(id.parse().unwrap()));
     }
 }
 
