@@ -200,6 +200,9 @@ fn stage(kind: &dyn StageKind) -> Json {
         }
     }
     let mut required = vec!["kind".to_owned()];
+    if kind.inputs().fixed.iter().any(|port| port.required) {
+        required.push("inputs".to_owned());
+    }
     for param in kind.params() {
         properties.insert(param.name.to_owned(), param_schema(param));
         if param.presence == Presence::Required {
