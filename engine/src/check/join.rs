@@ -49,6 +49,10 @@ pub(super) struct Join {
     index: HashMap<Vec<usize>, Vec<TaskId>>,
 }
 
+/// An axis of ours that is joined with one of theirs: our position in `each`, their position, and for each of our
+/// values theirs with the same label.
+type JoinedAxis = (usize, usize, Vec<Option<usize>>);
+
 /// What was noticed while tasks were joined, told once for each stage.
 #[derive(Default)]
 pub(super) struct Found {
@@ -303,15 +307,14 @@ impl Checker<'_> {
         found
     }
 
-    /// Which of our axes are joined to which of theirs: our position, their position, and their value for each
-    /// of our values.
+    /// Which of our axes are joined to which of theirs.
     fn joined_axes(
         &mut self,
         name: &Name,
         theirs: &[AxisId],
         ours: &[AxisId],
         map: &[(Name, Name)],
-    ) -> Option<Vec<(usize, usize, Vec<Option<usize>>)>> {
+    ) -> Option<Vec<JoinedAxis>> {
         let before = self.problems.len();
         let mut joined = Vec::new();
         for (their_name, our_name) in map {

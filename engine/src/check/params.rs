@@ -119,9 +119,7 @@ impl Checker<'_> {
             let origin = match node {
                 Some((_, node)) => match binding(node) {
                     Some(path) => self.bound_param(spec, &path, each),
-                    None => self
-                        .converted(spec, node)
-                        .map(|value| Origin::Literal(value)),
+                    None => self.converted(spec, node).map(Origin::Literal),
                 },
                 None => {
                     if spec.presence == Presence::Required {
