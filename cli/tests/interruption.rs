@@ -1,5 +1,12 @@
 //! Runs that are killed, interrupted, or not alone.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 mod support;
 
 use std::process::Command;
