@@ -113,7 +113,8 @@ fn build(world: &mut World, setting: &Setting) -> Experiment {
     }
     let task = builder.task(&[], &setting.params, inputs, &[]);
     let mut experiment = builder.experiment;
-    experiment.stages[stage].title = setting.title.into();
+    let upstream = experiment.tasks[first].stage;
+    experiment.stages[upstream].title = setting.title.into();
     experiment.stages[stage].axis_reads = BTreeSet::from([("axis".to_owned(), "role".to_owned())]);
     experiment.tasks[task].leaves = setting.leaves.into();
     experiment.tasks[task].inputs[0].port = setting.port.into();
@@ -141,7 +142,7 @@ fn every_part_changes_the_key() {
         },
     );
     add(
-        "title",
+        "title of an input",
         Setting {
             title: "Other",
             ..base.clone()
