@@ -245,6 +245,14 @@ fn more_than_was_asked_for_is_garbage() {
 }
 
 #[test]
+fn right_answers_of_a_worker_that_fails_are_not_believed() {
+    let own = "exec 4>&1; { \"$0\" --exact verify::worker --ignored --nocapture 3>&4 1>/dev/null; }; exit 5";
+    let (kind, message) = with_worker(own);
+    assert_eq!(kind, TaskErrorKind::Outside);
+    assert!(message.contains("exited with code 5"), "{message}");
+}
+
+#[test]
 fn a_stop_ends_a_worker_that_says_nothing() {
     let host = TestHost::new().with_worker("exec sleep 600");
     let set = tensors(&host, 1);
