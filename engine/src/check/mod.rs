@@ -1,6 +1,7 @@
 //! From declarations to a checked experiment. Every mistake is reported, and nothing is run.
 
 mod claims;
+mod files;
 mod gates;
 mod graph;
 mod join;

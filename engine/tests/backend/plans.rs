@@ -1,7 +1,5 @@
 //! What a plan says.
 
-use std::time::Instant;
-
 use llmcl_engine::events::What;
 use llmcl_engine::plan::{Counts, MaybeReason, RunReason, State};
 use llmcl_engine::resolve::Trouble;
@@ -9,8 +7,8 @@ use llmcl_engine::run::{RunError, run};
 use llmcl_engine::status::status;
 use llmcl_stages_api::value::Value;
 
-use crate::lab::{Flavor, Lab, registry};
-use crate::world::{Builder, World, file, of, tree};
+use crate::lab::{Flavor, registry};
+use crate::world::{World, file, of, tree};
 
 #[test]
 fn planning_writes_nothing() {
@@ -259,40 +257,4 @@ fn status_counts_stage_by_stage() {
         }
     );
     assert_eq!(status[1].last_duration, None);
-}
-
-fn many(lab: &std::sync::Arc<Lab>, tasks: usize) -> Builder {
-    let mut builder = Builder::new(lab);
-    let axis = builder.axis("axis", tasks / 2);
-    for (number, name) in ["first", "second"].into_iter().enumerate() {
-        builder.stage(name, Flavor::Concat, &[axis], None);
-        for value in 0..tasks / 2 {
-            let inputs = if number == 0 { vec![] } else { vec![of(value)] };
-            builder.task(&[value], &[("text", Value::Int(value as i64))], inputs, &[]);
-        }
-    }
-    builder
-}
-
-/// Run with `--release --ignored --nocapture` on an idle machine.
-#[test]
-#[ignore = "a measurement"]
-fn plans_of_many_tasks_are_fast() {
-    let world = World::new();
-    let large = many(&world.lab, 100_000).experiment;
-    let begun = Instant::now();
-    assert_eq!(world.plan(&large).counts().run, 100_000);
-    println!("100,000 new tasks: {:?}", begun.elapsed());
-    for tasks in [1_000, 10_000] {
-        let experiment = many(&world.lab, tasks).experiment;
-        let begun = Instant::now();
-        world.run(&experiment);
-        println!("{tasks} tasks run: {:?}", begun.elapsed());
-        let begun = Instant::now();
-        assert_eq!(world.plan(&experiment).counts().cached, tasks);
-        println!("{tasks} recorded tasks, planned: {:?}", begun.elapsed());
-        let begun = Instant::now();
-        world.run(&experiment);
-        println!("{tasks} recorded tasks, run: {:?}", begun.elapsed());
-    }
 }

@@ -479,7 +479,7 @@ fn every_mistake_is_told() {
                 .to_owned(),
             ": no column `matches` (matchse)".to_owned(),
             format!("claims: the statistic of the claim `a truth`: a number is needed here, and this is a truth value {help}"),
-            format!("claims: the statistic of the claim `by its stage`: there is no `methods` here {help}"),
+            format!("claims: the statistic of the claim `by its stage`: the table `claims.0` has no column `methods` {help}"),
         ]
     );
     let inputs = [("checks", rows_of(&[("matches", Type::Text)]))];

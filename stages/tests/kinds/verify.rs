@@ -16,9 +16,8 @@ use crate::support::host::{TestHost, WORKER_NAME};
 use crate::support::tables::names;
 use crate::support::weights::{bf16_weights, cell, int, output, read_table, set_of};
 
-/// The worker process of the other tests.
+/// The worker process of the other tests, which start it by the variable. Else there is nothing to do.
 #[test]
-#[ignore = "it is started by the other tests, which feed it"]
 fn worker() {
     let Ok(name) = std::env::var(WORKER_NAME) else {
         return;
@@ -235,7 +234,8 @@ fn a_worker_that_breaks_off_or_talks_garbage_is_told() {
 
 #[test]
 fn more_than_was_asked_for_is_garbage() {
-    let own = "exec 4>&1; { \"$0\" --exact verify::worker --ignored --nocapture 3>&4 1>/dev/null; }; echo more";
+    let own =
+        "exec 4>&1; { \"$0\" --exact verify::worker --nocapture 3>&4 1>/dev/null; }; echo more";
     let (kind, message) = with_worker(own);
     assert_eq!(kind, TaskErrorKind::Outside);
     assert!(
@@ -246,7 +246,7 @@ fn more_than_was_asked_for_is_garbage() {
 
 #[test]
 fn right_answers_of_a_worker_that_fails_are_not_believed() {
-    let own = "exec 4>&1; { \"$0\" --exact verify::worker --ignored --nocapture 3>&4 1>/dev/null; }; exit 5";
+    let own = "exec 4>&1; { \"$0\" --exact verify::worker --nocapture 3>&4 1>/dev/null; }; exit 5";
     let (kind, message) = with_worker(own);
     assert_eq!(kind, TaskErrorKind::Outside);
     assert!(message.contains("exited with code 5"), "{message}");

@@ -31,8 +31,7 @@ pub(crate) struct TestHost {
 
 /// Runs this test program as a worker: the test `verify::worker` alone. What the test framework prints to standard
 /// output goes nowhere; the worker answers at the descriptor 3.
-const OWN_WORKER: &str =
-    "exec \"$0\" --exact verify::worker --ignored --nocapture 3>&1 1>/dev/null";
+const OWN_WORKER: &str = "exec \"$0\" --exact verify::worker --nocapture 3>&1 1>/dev/null";
 
 /// The variable that tells the test program which worker it is.
 pub(crate) const WORKER_NAME: &str = "LLMCL_TEST_WORKER";
