@@ -235,7 +235,7 @@ impl Checker<'_> {
         each: &[AxisId],
     ) -> Option<Source> {
         let stage = *self.by_name.get(&name.text)?;
-        let index = self.output_index(stage, port)?;
+        let index = self.output_index(stage, name, port)?;
         let output = &self.stages[stage].outputs[index];
         if let Some(spec) = spec
             && !output.ty.fits(spec.ty)
@@ -279,15 +279,28 @@ impl Checker<'_> {
         }))
     }
 
-    fn output_index(&mut self, stage: StageId, port: Option<&Name>) -> Option<usize> {
-        let Some(port) = port else {
-            return Some(0);
-        };
+    fn output_index(&mut self, stage: StageId, name: &Name, port: Option<&Name>) -> Option<usize> {
         let built = &self.stages[stage];
         let outputs = &built.outputs;
         if built.stage.is_none() {
             return Some(0);
         }
+        // The outputs of some kinds hang on parameters; if those are wrong, there may be none.
+        if outputs.is_empty() {
+            if !built.broken {
+                let problem = Diagnostic::new(
+                    Code::UnknownPort,
+                    format!("the stage `{}` puts nothing out", name.text),
+                    &name.place,
+                    "asked for an output here",
+                );
+                self.problems.push(problem);
+            }
+            return None;
+        }
+        let Some(port) = port else {
+            return Some(0);
+        };
         let found = outputs.iter().position(|output| output.name == port.text);
         if found.is_none() {
             let names = outputs.iter().map(|output| output.name.as_str());
