@@ -263,6 +263,8 @@ fn list_segments(folder: &Path) -> Result<BTreeMap<SegmentId, u64>, StoreError> 
             continue;
         };
         match entry.metadata() {
+            // A pipe in the place of a segment would be waited for.
+            Ok(metadata) if !metadata.is_file() => continue,
             Ok(metadata) => segments.insert(id, metadata.len()),
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error).context("look at", &entry.path()),

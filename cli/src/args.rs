@@ -12,6 +12,7 @@ use crate::size::Size;
 #[derive(Debug, Parser)]
 #[command(
     name = "llmcl",
+    bin_name = "llmcl",
     version,
     disable_help_subcommand = true,
     max_term_width = 100

@@ -6,10 +6,13 @@ use llmcl_engine::check::Mistakes;
 use llmcl_engine::diagnostic::Diagnostic;
 use llmcl_engine::source::{FileId, Sources};
 
-/// Renders all mistakes of an experiment, and a line that counts them.
+/// How many mistakes are shown; a file with more has something else wrong with it.
+const SHOWN: usize = 100;
+
+/// Renders the mistakes of an experiment, and a line that counts them.
 pub(crate) fn render(mistakes: &Mistakes) -> String {
     let mut text = String::new();
-    for problem in &mistakes.problems {
+    for problem in mistakes.problems.iter().take(SHOWN) {
         text.push_str(&render_one(problem, &mistakes.sources));
         text.push_str("\n\n");
     }
@@ -17,6 +20,9 @@ pub(crate) fn render(mistakes: &Mistakes) -> String {
     let codes = || mistakes.problems.iter().map(|problem| problem.code.text());
     let first = codes().next().unwrap_or_default();
     let plural = if count == 1 { "" } else { "s" };
+    if count > SHOWN {
+        text.push_str(&format!("… and {} more\n\n", count - SHOWN));
+    }
     text.push_str(&format!(
         "error: {count} mistake{plural}; `llmcl help {first}` explains {}\n",
         if codes().all(|code| code == first) {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use llmcl_cache::Store;
-use llmcl_engine::events::{Event, Summary};
+use llmcl_engine::events::{Event, FailureKind, Summary, What};
 use llmcl_engine::model::Experiment;
 use llmcl_engine::record::Build;
 use llmcl_engine::resolve::Choices;
@@ -28,9 +28,13 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Exit> {
     let mut progress =
         (!arguments.quiet && !arguments.json).then(|| Progress::new(experiment.tasks.len()));
     let mut printed = Ok(());
+    let mut store_failed = false;
     let mut sink = |event: &Event| {
         if let Some(progress) = &mut progress {
             progress.show(event);
+        }
+        if let What::TaskFailed { failure, .. } = &event.what {
+            store_failed |= failure.kind == FailureKind::Store;
         }
         if arguments.json && printed.is_ok() {
             printed = print(&(event.to_line() + "\n"));
@@ -40,19 +44,21 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Exit> {
     if let Some(progress) = &progress {
         progress.finish();
     }
-    printed?;
     let run = match result {
         Ok(run) => run,
         Err(RunError::NotReady(problems)) => return plan::not_ready(&problems),
     };
     if !arguments.json && !arguments.quiet {
-        print(&reports(experiment, &store, &run))?;
+        printed = print(&reports(experiment, &store, &run));
     }
     tell(&summary(&run.summary));
+    // How the run went counts more than whether anyone read about it.
     if run.summary.interrupted {
         Err(Exit::Interrupted)
+    } else if store_failed {
+        Err(Exit::Store)
     } else if run.summary.is_complete() {
-        Ok(())
+        printed
     } else {
         Err(Exit::Failed)
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use llmcl_cache::Store;
 use llmcl_engine::model::Experiment;
-use llmcl_engine::plan;
+use llmcl_engine::plan::{self, State};
 use llmcl_engine::resolve::Choices;
 use llmcl_stages::api::artifact::{Artifact, ArtifactFile};
 use llmcl_stages::api::table::{self, Table};
@@ -28,8 +28,17 @@ pub(crate) fn show(arguments: &ShowArgs) -> Result<(), Exit> {
     let task = explain::find(experiment, &arguments.task)?;
     let plan = plan::plan(experiment, &store, &registry, &Choices::default());
     let Some(done) = plan.outputs(task) else {
-        tell(&format!("error: {} has not run", arguments.task));
-        tell("hint: `llmcl run` runs it, `llmcl plan` says why it has not");
+        if let State::Pruned(pruning) = &plan.tasks[task].state {
+            tell(&format!(
+                "error: {} is pruned: {} is {}",
+                arguments.task,
+                experiment.task_name(pruning.gate),
+                pruning.reason.outcome
+            ));
+        } else {
+            tell(&format!("error: {} has not run", arguments.task));
+            tell("hint: `llmcl run` runs it, `llmcl plan` says why it has not");
+        }
         return Err(Exit::NotReady);
     };
     let port = port(experiment, task, arguments)?;
@@ -70,11 +79,6 @@ fn port(experiment: &Experiment, task: usize, arguments: &ShowArgs) -> Result<St
 
 fn print_all(store: &Store, artifact: &Artifact, markdown: bool) -> Result<(), Exit> {
     for file in artifact.files() {
-        let name = Path::new(&file.name);
-        let is_text = ["md", "json", "jsonl", "txt", "csv"].iter().any(|ending| {
-            name.extension()
-                .is_some_and(|extension| extension == *ending)
-        });
         if file.name.ends_with(table::EXTENSION) {
             let table = Table::read(open(store, file)?.as_ref()).map_err(|error| {
                 tell(&format!("error: {}: {error}", file.name));
@@ -85,8 +89,8 @@ fn print_all(store: &Store, artifact: &Artifact, markdown: bool) -> Result<(), E
             } else {
                 lines(&table)
             })?;
-        } else if is_text {
-            print(&String::from_utf8_lossy(open(store, file)?.as_ref()))?;
+        } else if let Some(text) = text_of(open(store, file)?.as_ref()) {
+            print(text)?;
         } else {
             tell(&format!(
                 "{}: {}, not a text; `-o FOLDER` copies it out",
@@ -96,6 +100,13 @@ fn print_all(store: &Store, artifact: &Artifact, markdown: bool) -> Result<(), E
         }
     }
     Ok(())
+}
+
+/// The content, if it is a text that a terminal can show.
+fn text_of(bytes: &[u8]) -> Option<&str> {
+    const SHOWN: usize = 64 << 20;
+    let text = std::str::from_utf8(bytes.get(..bytes.len().min(SHOWN))?).ok()?;
+    (text.len() == bytes.len() && !text.contains('\0')).then_some(text)
 }
 
 /// A table as lines of JSON, the columns in their order.
@@ -124,14 +135,7 @@ fn copy_out(store: &Store, artifact: &Artifact, folder: &Path) -> Result<(), Exi
         let result = path
             .parent()
             .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| {
-                // Nothing of the user's is overwritten.
-                let mut out = fs::File::create_new(&path)?;
-                let blob = store
-                    .blob(&file.blob.digest, file.blob.bytes)
-                    .map_err(io::Error::other)?;
-                io::copy(&mut blob.as_ref(), &mut out)
-            });
+            .and_then(|()| copy(store, file, &path));
         match result {
             Ok(bytes) => tell(&format!("{}: {}", path.display(), size::bytes(bytes))),
             Err(error) => {
@@ -141,6 +145,21 @@ fn copy_out(store: &Store, artifact: &Artifact, folder: &Path) -> Result<(), Exi
         }
     }
     Ok(())
+}
+
+/// Copies a blob into a new file; nothing is left behind if that fails.
+fn copy(store: &Store, file: &ArtifactFile, path: &Path) -> io::Result<u64> {
+    let blob = store
+        .blob(&file.blob.digest, file.blob.bytes)
+        .map_err(io::Error::other)?;
+    // Nothing of the user's is overwritten.
+    let mut out = fs::File::create_new(path)?;
+    let copied = io::copy(&mut blob.as_ref(), &mut out);
+    if copied.is_err() {
+        // The error that led here says more than one about the clean-up.
+        let _ = fs::remove_file(path);
+    }
+    copied
 }
 
 fn open(store: &Store, file: &ArtifactFile) -> Result<llmcl_cache::Blob, Exit> {

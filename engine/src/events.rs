@@ -114,7 +114,7 @@ pub enum What {
     TaskPruned {
         /// The task.
         task: String,
-        /// The title of the gate.
+        /// The gate that did, as a task.
         gate: String,
         /// Its outcome.
         outcome: String,

@@ -21,8 +21,9 @@ use crate::toml_tree::Node;
 use super::join::Found;
 use super::{Built, Checker};
 
-/// The most tasks that a stage may have: a slip in `each` must not fill the memory.
-const TASK_LIMIT: usize = 10_000_000;
+/// The most combinations of axis values of a stage, and the most tasks of an experiment: a slip in `each` must not
+/// fill the memory.
+const TASK_LIMIT: usize = 1_000_000;
 
 impl Checker<'_> {
     /// Builds a stage whose upstream stages have been built.
@@ -224,7 +225,7 @@ impl Checker<'_> {
         let Some(total) = total else {
             self.problems.push(Diagnostic::new(
                 Code::BadValue,
-                format!("the stage would have more than {TASK_LIMIT} tasks"),
+                format!("the axes of the stage have more than {TASK_LIMIT} combinations"),
                 &decl.name.place,
                 "",
             ));
@@ -256,6 +257,15 @@ impl Checker<'_> {
                 }
             }
             combinations.push(values);
+        }
+        if self.tasks.len() + combinations.len() > TASK_LIMIT {
+            self.problems.push(Diagnostic::new(
+                Code::BadValue,
+                format!("with this stage the experiment has more than {TASK_LIMIT} tasks"),
+                &decl.name.place,
+                "",
+            ));
+            return Vec::new();
         }
         combinations
     }

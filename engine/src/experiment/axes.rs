@@ -274,7 +274,12 @@ impl Resolver<'_> {
 }
 
 fn read_corpus(path: &std::path::Path) -> std::io::Result<String> {
-    let length = std::fs::metadata(path)?.len();
+    let metadata = std::fs::metadata(path)?;
+    // A pipe would be waited for, a device has no end.
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    let length = metadata.len();
     if length > CORPUS_LIMIT {
         return Err(std::io::Error::other(format!(
             "{length} bytes are more than a corpus file can have ({CORPUS_LIMIT})"

@@ -78,7 +78,7 @@ impl Scheduler<'_> {
     pub(super) fn prune(&mut self, task: TaskId, pruning: Pruning) {
         self.announcer.tell(What::TaskPruned {
             task: self.shared.experiment.task_name(task),
-            gate: pruning.reason.gate.clone(),
+            gate: self.shared.experiment.task_name(pruning.gate),
             outcome: pruning.reason.outcome.clone(),
         });
         self.ends[task] = End::Pruned(pruning.clone());

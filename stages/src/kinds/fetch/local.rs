@@ -20,6 +20,10 @@ pub(super) fn pour(
     gauge: &mut Gauge<'_>,
 ) -> Result<(), TaskError> {
     let failed = |error: io::Error| TaskError::input(format!("{}: {error}", path.display()));
+    // Asked before it is opened: opening a pipe waits for somebody to write to it.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("not a file")));
+    }
     let mut file = File::open(path).map_err(failed)?;
     let before = file.metadata().map_err(failed)?;
     if !before.is_file() {

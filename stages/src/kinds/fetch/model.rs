@@ -125,6 +125,16 @@ pub(super) fn read(value: &Value) -> Result<Model, Vec<Fault>> {
             Some(read)
         })
         .collect();
+    for name in &names {
+        let folder = format!("{name}/");
+        if let Some(inner) = names.iter().find(|other| other.starts_with(&folder)) {
+            faults.add(
+                &["file"],
+                format!("`{name}` cannot be a file and the folder of `{inner}`"),
+                None,
+            );
+        }
+    }
     match (faults.0.is_empty(), files.into_iter().collect()) {
         (true, Some(files)) => Ok(Model { files }),
         _ => Err(faults.0),

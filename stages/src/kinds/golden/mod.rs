@@ -8,7 +8,7 @@ mod list;
 
 use llmcl_stages_api::artifact::Artifact;
 use llmcl_stages_api::kind::{Check, StageKind};
-use llmcl_stages_api::param::{Param, Params};
+use llmcl_stages_api::param::{Param, ParamType, Params};
 use llmcl_stages_api::port::{Arity, InputPort, InputPorts, OutputPort, PortType};
 use llmcl_stages_api::table::Schema;
 use llmcl_stages_api::task::{Needs, Outputs, TaskContext, TaskError};
@@ -50,7 +50,13 @@ impl StageKind for Golden {
     }
 
     fn params(&self) -> &'static [Param] {
-        &[]
+        const {
+            &[Param::optional(
+                "title",
+                ParamType::Text,
+                "What reports call it.",
+            )]
+        }
     }
 
     fn inputs(&self) -> InputPorts {

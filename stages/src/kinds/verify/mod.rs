@@ -41,11 +41,10 @@ const MEMORY: u64 = 32 << 20;
 const LAST_LINES: usize = 3;
 
 /// The parameters.
-const PARAMS: &[Param] = &[Param::required(
-    METHOD,
-    ParamType::Method,
-    "The method that encoded.",
-)];
+const PARAMS: &[Param] = &[
+    Param::required(METHOD, ParamType::Method, "The method that encoded."),
+    Param::optional("title", ParamType::Text, "What reports call it."),
+];
 
 /// The stage kind.
 pub static KIND: Verify = Verify;
