@@ -101,7 +101,7 @@ impl Index {
                 continue;
             }
             let path = folder.join(id.file_name());
-            let read = File::open(&path).and_then(|file| self.read_on(id, &file, &path, notices));
+            let read = open_file(&path).and_then(|file| self.read_on(id, &file, &path, notices));
             match read {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
@@ -263,14 +263,21 @@ fn list_segments(folder: &Path) -> Result<BTreeMap<SegmentId, u64>, StoreError> 
             continue;
         };
         match entry.metadata() {
-            // A pipe in the place of a segment would be waited for.
-            Ok(metadata) if !metadata.is_file() => continue,
             Ok(metadata) => segments.insert(id, metadata.len()),
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error).context("look at", &entry.path()),
         };
     }
     Ok(segments)
+}
+
+/// Opens a file for reading. A pipe in its place would be waited for, so it is not opened.
+fn open_file(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::other("it is not a file"))
+    }
 }
 
 /// Reads a range that lies within the file. What is read may be shorter: a writer may just have cut off a torn end.

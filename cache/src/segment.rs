@@ -57,6 +57,9 @@ impl Segments<'_> {
     /// Takes a segment unless someone else has it, or this process may not write it or cannot read it.
     fn take_existing(&self, id: SegmentId) -> Result<Option<SegmentWriter>, StoreError> {
         let path = records_folder(self.root).join(id.file_name());
+        if !path.is_file() {
+            return Ok(None);
+        }
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Err(error)
                 if matches!(
