@@ -77,7 +77,10 @@ fn usage_is_two_and_mistakes_are_three() {
     let space = Space::new();
     assert_eq!(space.call(&["fly"]).status.code(), Some(2));
     assert_eq!(space.call(&["help", "E0999"]).status.code(), Some(2));
-    assert_eq!(space.call(&["check", "nowhere.toml"]).status.code(), Some(3));
+    assert_eq!(
+        space.call(&["check", "nowhere.toml"]).status.code(),
+        Some(3)
+    );
     assert_eq!(space.call(&["help", "e0103"]).status.code(), Some(0));
 }
 
@@ -103,7 +106,13 @@ fn show_prints_tables_and_says_why_there_is_nothing() {
     assert_eq!(rows[1]["method"], "exponent_static");
     assert!(rows[1]["ratio"].as_f64().unwrap() > 1.4);
     let folder = space.path("out");
-    let copied = space.call(&["show", "small.toml", "verdict", "-o", folder.to_str().unwrap()]);
+    let copied = space.call(&[
+        "show",
+        "small.toml",
+        "verdict",
+        "-o",
+        folder.to_str().unwrap(),
+    ]);
     assert!(copied.status.success());
     assert!(folder.join("verdict.md").is_file() && folder.join("verdict.json").is_file());
 }
