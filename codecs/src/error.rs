@@ -206,16 +206,7 @@ pub enum DecodeError {
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProfileProblem {
-    /// One was needed and none was given.
-    #[error("the method needs a profile")]
-    Missing,
     /// One was given to a method that uses none: its bytes would be charged for nothing.
     #[error("the method uses no profile, and one was given")]
     NotUsed,
-    /// It was given and is damaged, or made for something else.
-    #[error("the profile cannot be used: {reason}")]
-    Unusable {
-        /// Why.
-        reason: String,
-    },
 }

@@ -64,11 +64,13 @@ impl Checker<'_> {
         };
         let mut variables = self.axis_types(each);
         let mut gates = Vec::new();
+        let mut asked = false;
         if let Ok(expr) = expr::parse(when.as_text().unwrap_or_default()) {
             for name in expr.free_names() {
                 if variables.contains_key(&name) {
                     continue;
                 }
+                asked = true;
                 // Whatever is wrong with the name is reported once, here and not by the expression.
                 variables.insert(name.clone(), Type::Any);
                 if let Some(gate) = self.gate(&name, &when.place, each) {
@@ -77,7 +79,19 @@ impl Checker<'_> {
                 }
             }
         }
+        let before = self.problems.len();
         let compiled = expression::condition(self.sources, when, variables, &mut self.problems);
+        if gates.is_empty() && self.problems.len() == before && !asked {
+            self.problems.push(
+                Diagnostic::new(
+                    Code::NotAGate,
+                    "this `when` asks no gate",
+                    &when.place,
+                    "known before anything runs",
+                )
+                .help("write it as `where`: such tasks then do not exist"),
+            );
+        }
         Gates {
             condition: compiled.map(|(expr, _)| (expr, when.place.clone())),
             gates,
