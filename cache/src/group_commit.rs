@@ -1,88 +1,97 @@
-//! Flushing together what several threads append at the same time.
+//! Flushing together what several threads have written.
 //!
-//! A flush costs milliseconds however little it writes. Whoever comes while none is going on does one for all that
-//! wait; whoever comes meanwhile waits for the next.
+//! A flush costs milliseconds however little it writes. So writing and flushing are two steps: each write gets a
+//! ticket, and a flush settles all tickets given out before it began. Whoever comes while no flush is going on does
+//! one for all; whoever comes meanwhile waits for it, and does the next if that one was too early.
 
-use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::StoreError;
 
-/// At most so many bytes go into one flush, so that a segment is over its length by no more than this.
-const MAX_BATCH_BYTES: usize = 64 << 20;
+/// How many failed flushes are remembered. Of older ones only the tickets are, together with whatever lies between.
+const MAX_FAILURES: usize = 64;
 
 #[derive(Default)]
 pub(crate) struct GroupCommit {
-    queue: Mutex<Queue>,
-    flushed: Condvar,
+    state: Mutex<State>,
+    settled: Condvar,
 }
 
 #[derive(Default)]
-struct Queue {
-    /// What is to be written, in the order of tickets.
-    waiting: Vec<Vec<u8>>,
-    /// Tickets below this one are flushed or have failed.
+struct State {
+    /// The last ticket given out; the first one is 1.
+    written: u64,
+    /// Tickets up to this one are flushed or have failed.
     settled: u64,
-    /// The next ticket to be given out.
-    next: u64,
     flushing: bool,
-    failures: HashMap<u64, StoreError>,
+    failures: VecDeque<(RangeInclusive<u64>, StoreError)>,
 }
 
-impl Queue {
-    /// Takes what goes into the next flush: at least one item, and not more than the limit.
-    fn take_batch(&mut self) -> Vec<Vec<u8>> {
-        let mut bytes = 0;
-        let fitting = self
-            .waiting
-            .iter()
-            .take_while(|item| {
-                bytes += item.len();
-                bytes <= MAX_BATCH_BYTES
-            })
-            .count();
-        let rest = self.waiting.split_off(fitting.max(1));
-        std::mem::replace(&mut self.waiting, rest)
+impl State {
+    fn result(&self, ticket: u64) -> Result<(), StoreError> {
+        let failed = |tickets: &RangeInclusive<u64>| tickets.contains(&ticket);
+        match self.failures.iter().find(|(tickets, _)| failed(tickets)) {
+            Some((_, error)) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn fail(&mut self, tickets: RangeInclusive<u64>, error: StoreError) {
+        if self.failures.len() == MAX_FAILURES
+            && let Some((oldest, _)) = self.failures.pop_front()
+            && let Some((next, _)) = self.failures.front_mut()
+        {
+            *next = *oldest.start()..=*next.end();
+        }
+        self.failures.push_back((tickets, error));
     }
 }
 
 impl GroupCommit {
-    /// Has `item` written by `flush`, in this thread or in another that came first, and returns when that is done.
-    /// `flush` is called by one thread at a time, with the items in the order in which they came.
-    pub(crate) fn submit(
+    /// Notes that something has been written, and returns its ticket.
+    pub(crate) fn written(&self) -> u64 {
+        let mut state = self.state();
+        state.written += 1;
+        state.written
+    }
+
+    /// Returns once what has this ticket is durable, or could not be made so. `flush` makes everything durable that
+    /// has a ticket when it is called; one thread calls it at a time.
+    pub(crate) fn settle(
         &self,
-        item: Vec<u8>,
-        mut flush: impl FnMut(&[Vec<u8>]) -> Result<(), StoreError>,
+        ticket: u64,
+        flush: impl Fn() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let ticket = queue.next;
-        queue.next += 1;
-        queue.waiting.push(item);
+        let mut state = self.state();
         loop {
-            if ticket < queue.settled {
-                return queue.failures.remove(&ticket).map_or(Ok(()), Err);
+            if ticket <= state.settled {
+                return state.result(ticket);
             }
-            if queue.flushing {
-                queue = self
-                    .flushed
-                    .wait(queue)
+            if state.flushing {
+                state = self
+                    .settled
+                    .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            queue.flushing = true;
-            let batch = queue.take_batch();
-            drop(queue);
-            let result = flush(&batch);
-            queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            state.flushing = true;
+            let tickets = state.settled + 1..=state.written;
+            drop(state);
+            let result = flush();
+            state = self.state();
+            state.settled = *tickets.end();
+            state.flushing = false;
             if let Err(error) = result {
-                for ticket in queue.settled..queue.settled + batch.len() as u64 {
-                    queue.failures.insert(ticket, error.clone());
-                }
+                state.fail(tickets, error);
             }
-            queue.settled += batch.len() as u64;
-            queue.flushing = false;
-            self.flushed.notify_all();
+            self.settled.notify_all();
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,73 +104,64 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_share_flushes_and_each_item_is_written_once() {
+    fn threads_share_flushes_and_nobody_goes_on_before_his_own() {
         let commit = GroupCommit::default();
-        let written = Mutex::new(Vec::new());
+        let last_flushed = AtomicU64::new(0);
         let flushes = AtomicU64::new(0);
         let barrier = Barrier::new(16);
         std::thread::scope(|scope| {
-            for thread in 0..16_u8 {
-                let (commit, written, flushes, barrier) = (&commit, &written, &flushes, &barrier);
-                scope.spawn(move || {
+            for _ in 0..16 {
+                scope.spawn(|| {
                     barrier.wait();
-                    for item in 0..10_u8 {
-                        let flush = |batch: &[Vec<u8>]| {
+                    for _ in 0..10 {
+                        let ticket = commit.written();
+                        let flush = || {
+                            let seen = commit.state().written;
                             std::thread::sleep(Duration::from_millis(2));
-                            written.lock().unwrap().extend_from_slice(batch);
-                            flushes.fetch_add(1, Ordering::Relaxed);
+                            last_flushed.fetch_max(seen, Ordering::SeqCst);
+                            flushes.fetch_add(1, Ordering::SeqCst);
                             Ok(())
                         };
-                        commit.submit(vec![thread, item], flush).unwrap();
-                        assert!(written.lock().unwrap().contains(&vec![thread, item]));
+                        commit.settle(ticket, flush).unwrap();
+                        assert!(last_flushed.load(Ordering::SeqCst) >= ticket);
                     }
                 });
             }
         });
-        let mut written = written.into_inner().unwrap();
-        assert_eq!(written.len(), 160);
-        written.sort();
-        written.dedup();
-        assert_eq!(written.len(), 160);
         let flushes = flushes.into_inner();
         assert!(
             flushes < 80,
-            "{flushes} flushes for 160 items of 16 threads"
+            "{flushes} flushes for 160 writes of 16 threads"
         );
     }
 
     #[test]
-    fn a_failed_flush_fails_everyone_in_it_and_no_one_else() {
+    fn a_failed_flush_fails_everything_in_it_and_nothing_else() {
         let commit = GroupCommit::default();
         let failure = StoreError::RunLogInUse { path: "x".into() };
-        commit
-            .submit(vec![1], |_| Err(failure.clone()))
-            .unwrap_err();
-        commit
-            .submit(vec![2], |batch| {
-                assert_eq!(batch, [vec![2]]);
-                Ok(())
-            })
-            .unwrap();
-        assert!(commit.queue.into_inner().unwrap().failures.is_empty());
+        let good = commit.written();
+        commit.settle(good, || Ok(())).unwrap();
+        let bad = [commit.written(), commit.written()];
+        commit.settle(bad[1], || Err(failure.clone())).unwrap_err();
+        let never = || -> Result<(), StoreError> { panic!("it is settled") };
+        commit.settle(bad[0], never).unwrap_err();
+        commit.settle(good, never).unwrap();
+        let later = commit.written();
+        commit.settle(later, || Ok(())).unwrap();
+        commit.settle(bad[0], never).unwrap_err();
     }
 
     #[test]
-    fn a_batch_is_bounded() {
-        let item = vec![0; MAX_BATCH_BYTES / 2 + 1];
-        let mut queue = Queue {
-            waiting: vec![
-                item.clone(),
-                item.clone(),
-                vec![0; 2 * MAX_BATCH_BYTES],
-                vec![0],
-            ],
-            ..Queue::default()
-        };
-        assert_eq!(queue.take_batch().len(), 1);
-        assert_eq!(queue.take_batch().len(), 1);
-        assert_eq!(queue.take_batch().len(), 1);
-        assert_eq!(queue.take_batch().len(), 1);
-        assert!(queue.waiting.is_empty());
+    fn however_many_fail_none_is_taken_for_good() {
+        let commit = GroupCommit::default();
+        let failure = StoreError::RunLogInUse { path: "x".into() };
+        for _ in 0..3 * MAX_FAILURES {
+            let ticket = commit.written();
+            commit.settle(ticket, || Err(failure.clone())).unwrap_err();
+        }
+        for ticket in 1..=3 * MAX_FAILURES as u64 {
+            commit.settle(ticket, || Ok(())).unwrap_err();
+        }
+        assert!(commit.state().failures.len() <= MAX_FAILURES);
     }
 }

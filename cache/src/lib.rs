@@ -50,4 +50,4 @@ pub use crate::notice::Notice;
 pub use crate::record::{BlobRef, MAX_RECORD_BYTES, NewRecord, Record};
 pub use crate::run_log::RunLog;
 pub use crate::scratch::Scratch;
-pub use crate::store::Store;
+pub use crate::store::{Store, Written};

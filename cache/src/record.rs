@@ -168,6 +168,11 @@ impl Record {
         None
     }
 
+    /// The segment that it was read from.
+    pub(crate) fn segment(&self) -> SegmentId {
+        self.chunk.segment
+    }
+
     /// What the newer of two records under one key has the larger of.
     pub(crate) fn age(&self) -> (u64, SegmentId, u64) {
         let offset = self.chunk.offset + self.start as u64;

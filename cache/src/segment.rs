@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::crash::{crash_point, crash_point_after};
 use crate::disk;
@@ -22,10 +22,29 @@ const FULL_SEGMENT_BYTES: u64 = 64 << 20;
 pub(crate) struct SegmentWriter {
     id: SegmentId,
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     key: FrameKey,
-    /// Where the next frame goes; everything before is durable.
+    /// Where the next frame goes.
     end: u64,
+    /// Everything before is durable.
+    durable: u64,
+}
+
+/// What a segment held when a flush of it began.
+pub(crate) struct Unflushed {
+    id: SegmentId,
+    path: PathBuf,
+    file: Arc<File>,
+    end: u64,
+}
+
+impl Unflushed {
+    /// Makes it durable.
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        disk::sync_content(&self.file, &self.path)?;
+        crash_point("record-synced");
+        Ok(())
+    }
 }
 
 /// What taking a segment needs of the store.
@@ -94,8 +113,9 @@ impl Segments<'_> {
             id,
             key: FrameKey::of(id),
             end: segment.consumed,
+            durable: segment.consumed,
             path,
-            file,
+            file: Arc::new(file),
         };
         let length = writer
             .file
@@ -132,9 +152,10 @@ impl Segments<'_> {
         Ok(SegmentWriter {
             id,
             path,
-            file,
+            file: Arc::new(file),
             key: FrameKey::of(id),
             end: header.len() as u64,
+            durable: header.len() as u64,
         })
     }
 }
@@ -145,39 +166,46 @@ impl SegmentWriter {
         self.end < FULL_SEGMENT_BYTES && disk::still_named(&self.file, &self.path).unwrap_or(false)
     }
 
-    /// Appends records and flushes them. After an error the segment holds what it held before, or an end that the
-    /// next writer cuts off, and this writer must not be used again: what the system still has of a failed flush
-    /// is not known.
-    pub(crate) fn append(&mut self, bodies: &[Vec<u8>]) -> Result<(), StoreError> {
-        let mut frames = Vec::new();
-        for body in bodies {
-            let offset = self.end + frames.len() as u64;
-            self.key.encode_record(offset, body, &mut frames);
-        }
-        let result = self.write_and_flush(&frames);
-        match result {
-            Ok(()) => self.end += frames.len() as u64,
+    /// Appends a record. It is durable once what [`SegmentWriter::unflushed`] returns after that has been flushed.
+    pub(crate) fn append(&mut self, body: &[u8]) -> Result<(), StoreError> {
+        let mut frame = Vec::new();
+        self.key.encode_record(self.end, body, &mut frame);
+        crash_point_after("record-torn", || {
+            let _ = self.file.write_all_at(&frame[..frame.len() / 2], self.end);
+        });
+        let written = self.file.write_all_at(&frame, self.end);
+        if written.is_err() {
             // If this fails too, the next writer does it.
-            Err(_) => {
-                let _ = self.file.set_len(self.end);
-            }
+            let _ = self.file.set_len(self.end);
         }
-        result
+        written.context("append to", &self.path)?;
+        crash_point("record-written");
+        self.end += frame.len() as u64;
+        Ok(())
     }
 
-    fn write_and_flush(&self, frames: &[u8]) -> Result<(), StoreError> {
-        crash_point_after("record-torn", || {
-            let _ = self
-                .file
-                .write_all_at(&frames[..frames.len() / 2], self.end);
-        });
-        self.file
-            .write_all_at(frames, self.end)
-            .context("append to", &self.path)?;
-        crash_point("record-written");
-        disk::sync_content(&self.file, &self.path)?;
-        crash_point("record-synced");
-        Ok(())
+    /// What is to be flushed; nothing if all is durable.
+    pub(crate) fn unflushed(&self) -> Option<Unflushed> {
+        (self.durable < self.end).then(|| Unflushed {
+            id: self.id,
+            path: self.path.clone(),
+            file: Arc::clone(&self.file),
+            end: self.end,
+        })
+    }
+
+    /// Notes what has been flushed.
+    pub(crate) fn flushed(&mut self, flushed: &Unflushed) {
+        if self.id == flushed.id {
+            self.durable = self.durable.max(flushed.end);
+        }
+    }
+
+    /// Cuts off what is not durable, after a flush that failed: what the system still has of it is not known, and
+    /// this writer must not be used again.
+    pub(crate) fn abandon(self) {
+        // If this fails too, what is there is whole frames or an end that the next writer cuts off.
+        let _ = self.file.set_len(self.durable);
     }
 
     /// Brings the index up to what this writer has written.

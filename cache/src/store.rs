@@ -1,21 +1,23 @@
 //! The store: what opens it, and how its parts hang together.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use blake3::Hash;
 
 use crate::blob::Blob;
 use crate::blob_files::BlobFiles;
 use crate::disk;
-use crate::error::{BlobError, StoreError};
+use crate::error::{BlobError, Context, StoreError};
 use crate::group_commit::GroupCommit;
 use crate::index::{Index, records_folder};
 use crate::notice::{Notice, Notices};
 use crate::record::{self, BlobRef, InlineContent, NewRecord, Record};
-use crate::segment::{SegmentWriter, Segments};
+use crate::segment::{SegmentWriter, Segments, Unflushed};
 use crate::session::Session;
 
 /// A content-addressed store in a folder. Cheap to clone; clones and threads share one state.
@@ -30,13 +32,26 @@ struct Shared {
     /// Made at the first write.
     session: Mutex<Option<Arc<Session>>>,
     /// Taken at the first append.
-    writer: Mutex<Option<SegmentWriter>>,
+    writer: Mutex<Writers>,
     commits: GroupCommit,
     /// The last stamp given out.
     stamp: AtomicU64,
     /// The digests of the blobs inside records whose content has been verified.
     verified_inline: Mutex<HashSet<Hash>>,
 }
+
+/// The segment that is appended to, and what is left of those before it.
+#[derive(Default)]
+struct Writers {
+    current: Option<SegmentWriter>,
+    /// Full segments with records that are not durable yet.
+    full: Vec<Unflushed>,
+}
+
+/// A record that has been written. It is durable once [`Store::flush`] has returned for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[must_use = "the record is durable only after a flush"]
+pub struct Written(u64);
 
 impl Store {
     /// Opens the store at `root` and reads its records.
@@ -89,6 +104,12 @@ impl Store {
     /// Threads that append at the same time share a flush. An error means that the record may or may not be found
     /// later; it never means that another one is lost.
     pub fn append(&self, record: NewRecord<'_>) -> Result<(), StoreError> {
+        self.flush(self.write(record)?)
+    }
+
+    /// Appends a record that need not be durable yet. From now on it is found here and by all who read on; a
+    /// `SIGKILL` does not lose it, a power cut may.
+    pub fn write(&self, record: NewRecord<'_>) -> Result<Written, StoreError> {
         let inline: Vec<BlobRef> = record
             .inline
             .iter()
@@ -104,9 +125,13 @@ impl Store {
             }
         }
         let body = record::encode(&record, &inline, self.next_stamp())?;
-        self.0
-            .commits
-            .submit(body, |batch| self.write_records(batch))
+        self.write_record(&body)
+    }
+
+    /// Returns once a record is durable that [`Store::write`] has written, and with it all that were written before.
+    /// An error means that any of them that had not been flushed before may or may not be found later.
+    pub fn flush(&self, written: Written) -> Result<(), StoreError> {
+        self.0.commits.settle(written.0, || self.flush_all())
     }
 
     /// The blobs of a record that the store does not hold at their length. Only looks at lengths.
@@ -163,24 +188,75 @@ impl Store {
         Some(content)
     }
 
-    /// Writes and flushes records, and brings the index up to them.
-    fn write_records(&self, bodies: &[Vec<u8>]) -> Result<(), StoreError> {
+    /// Makes a record durable that another process may have written and not flushed.
+    pub fn make_durable(&self, record: &Record) -> Result<(), StoreError> {
+        let path = records_folder(self.root()).join(record.segment().file_name());
+        match File::open(&path) {
+            // It has been merged into another segment, which was durable before this one went.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            file => disk::sync_content(&file.context("open", &path)?, &path),
+        }
+    }
+
+    /// Writes a record and brings the index up to it.
+    fn write_record(&self, body: &[u8]) -> Result<Written, StoreError> {
         let session = self.session()?;
-        let mut kept = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut writer = match kept.take().filter(SegmentWriter::is_usable) {
-            Some(writer) => writer,
-            None => Segments {
-                root: self.root(),
-                index: &self.0.index,
-                notices: &self.0.notices,
-                session: &session,
+        let mut writers = self.writers();
+        let mut writer = match writers.current.take() {
+            Some(writer) if writer.is_usable() => writer,
+            before => {
+                writers
+                    .full
+                    .extend(before.and_then(|full| full.unflushed()));
+                Segments {
+                    root: self.root(),
+                    index: &self.0.index,
+                    notices: &self.0.notices,
+                    session: &session,
+                }
+                .take()?
             }
-            .take()?,
         };
-        writer.append(bodies)?;
-        writer.index(&self.0.index, &self.0.notices)?;
-        *kept = Some(writer);
-        Ok(())
+        let result = writer
+            .append(body)
+            .and_then(|()| writer.index(&self.0.index, &self.0.notices));
+        // What it has written before is flushed with the rest, even if it is not used again.
+        match result {
+            Ok(()) => writers.current = Some(writer),
+            Err(_) => writers.full.extend(writer.unflushed()),
+        }
+        result?;
+        Ok(Written(self.0.commits.written()))
+    }
+
+    /// Makes everything durable that has been written.
+    fn flush_all(&self) -> Result<(), StoreError> {
+        let unflushed: Vec<Unflushed> = {
+            let mut writers = self.writers();
+            let mut unflushed = std::mem::take(&mut writers.full);
+            unflushed.extend(writers.current.as_ref().and_then(SegmentWriter::unflushed));
+            unflushed
+        };
+        let result = unflushed.iter().try_for_each(Unflushed::flush);
+        let mut writers = self.writers();
+        if result.is_ok() {
+            if let Some(writer) = &mut writers.current {
+                unflushed.iter().for_each(|flushed| writer.flushed(flushed));
+            }
+            return Ok(());
+        }
+        if let Some(writer) = writers.current.take() {
+            writer.abandon();
+        }
+        // Nothing is to be found that nobody knows to be there.
+        *self.0.index.write().unwrap_or_else(PoisonError::into_inner) = Index::default();
+        drop(writers);
+        self.refresh()?;
+        result
+    }
+
+    fn writers(&self) -> MutexGuard<'_, Writers> {
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A stamp larger than all seen: the clock's, unless that is behind.

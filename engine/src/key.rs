@@ -283,7 +283,7 @@ impl<'a> Walk<'a> {
     }
 
     fn parameters(&mut self, described: &[Param], params: &Params) {
-        for (name, value) in &params.0 {
+        for (name, value) in params.iter() {
             let param = described.iter().find(|param| param.name == name);
             let value = match param {
                 Some(param) if !param.in_key => None,

@@ -1,7 +1,5 @@
 //! The outputs of a task, and finding them in the store.
 
-use std::collections::BTreeMap;
-
 use blake3::Hash;
 use llmcl_cache::{BlobError, Record, Store};
 use llmcl_stages_api::artifact::{Artifact, BlobRef};
@@ -24,7 +22,7 @@ pub struct Output {
 /// What a task put out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
-    outputs: BTreeMap<String, Output>,
+    outputs: Box<[(String, Output)]>,
     outcome: Option<Outcome>,
 }
 
@@ -78,12 +76,13 @@ impl Done {
     /// The output at a port.
     #[must_use]
     pub fn output(&self, port: &str) -> Option<&Output> {
-        self.outputs.get(port)
+        let (_, output) = self.outputs.iter().find(|(name, _)| name == port)?;
+        Some(output)
     }
 
-    /// All outputs, by port.
+    /// All outputs with their ports, ordered by port.
     #[must_use]
-    pub fn outputs(&self) -> &BTreeMap<String, Output> {
+    pub fn outputs(&self) -> &[(String, Output)] {
         &self.outputs
     }
 
@@ -96,8 +95,8 @@ impl Done {
     /// Whether the content of a file of the outputs is this blob.
     pub(crate) fn holds(&self, blob: BlobRef) -> bool {
         self.outputs
-            .values()
-            .flat_map(|output| output.artifact.files())
+            .iter()
+            .flat_map(|(_, output)| output.artifact.files())
             .any(|file| file.blob == blob)
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use blake3::Hash;
 use llmcl_stages_api::artifact::{Artifact, BlobRef};
 use llmcl_stages_api::expr::{self, Env, EvalError};
+use llmcl_stages_api::machine::Machine;
 use llmcl_stages_api::registry::Registry;
 use llmcl_stages_api::task::{Member, MemberState, PruneReason, TaskError};
 use llmcl_stages_api::value::Value;
@@ -122,6 +123,7 @@ pub(crate) struct Resolver<'a> {
     files: RefCell<HashMap<PathBuf, Result<BlobRef, Trouble>>>,
     /// By stage and the address of the parameters, which many tasks share.
     environments: RefCell<HashMap<(StageId, usize), Result<Environment, Trouble>>>,
+    machine: Machine,
 }
 
 impl<'a> Resolver<'a> {
@@ -139,6 +141,7 @@ impl<'a> Resolver<'a> {
                 .collect(),
             files: RefCell::default(),
             environments: RefCell::default(),
+            machine: Machine::default(),
         }
     }
 
@@ -393,7 +396,7 @@ impl<'a> Resolver<'a> {
         }
         let found = self.experiment.stages[task.stage]
             .kind
-            .environment(&task.params)
+            .environment(&task.params, &self.machine)
             .map(Arc::new)
             .map_err(|error| Trouble::Environment(Arc::new(error)));
         self.environments.borrow_mut().insert(place, found.clone());

@@ -281,11 +281,11 @@ fn type_schema(ty: &ParamType) -> Json {
         }
         ParamType::Choice(choices) => json!({ "enum": choices }),
         ParamType::List(element) => {
-            let element = type_schema(element);
-            json!({ "anyOf": [{ "type": "array", "items": element.clone() }, element] })
+            let one = type_schema(element);
+            json!({ "anyOf": [{ "type": "array", "items": inside(element) }, one] })
         }
         ParamType::Map(element) => {
-            json!({ "type": "object", "additionalProperties": type_schema(element) })
+            json!({ "type": "object", "additionalProperties": inside(element) })
         }
         ParamType::Record(fields) => record(fields),
         ParamType::Method => json!({
@@ -295,6 +295,11 @@ fn type_schema(ty: &ParamType) -> Json {
             ],
         }),
     }
+}
+
+/// An element of a list or a map; it may be an axis value, too.
+fn inside(element: &ParamType) -> Json {
+    json!({ "anyOf": [type_schema(element), { "$ref": "#/definitions/binding" }] })
 }
 
 fn record(fields: &[Param]) -> Json {

@@ -4,7 +4,7 @@
 //! other end only this process holds. However this process ends, a `SIGKILL` included, the pipe closes and the
 //! watchdog kills the whole group, itself included. The watchdog leads the group and is there before the child,
 //! so there is no moment at which the child is unguarded, and the group's number cannot be taken by another
-//! group while the watchdog has not been waited for. This needs no code between fork and exec, which a
+//! group while the watchdog has not been waited for. A group that a child has left clean serves the next child. This needs no code between fork and exec, which a
 //! parent-death signal would (and that signal reaches the child alone, not the child's children).
 //!
 //! What makes a process group of its own (`setsid`, a shell with job control) escapes both the watchdog and the
@@ -198,7 +198,11 @@ pub fn run(
         output.wait(POLL).map_err(watch)?;
         survivors = group.survivors();
     }
-    group.end();
+    if survivors.is_empty() {
+        group.leave();
+    } else {
+        group.end();
+    }
     output.drain(LINGER).map_err(watch)?;
     if survivors.is_empty() && !output.is_closed() {
         survivors.push("one outside its process group, which holds its output open".to_owned());

@@ -1,5 +1,6 @@
 //! From declarations to a checked experiment. Every mistake is reported, and nothing is run.
 
+mod binding;
 mod claims;
 mod files;
 mod gates;

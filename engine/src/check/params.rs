@@ -9,7 +9,7 @@ use llmcl_stages_api::kind::StageKind;
 use llmcl_stages_api::param::{Param, ParamType, Params, Presence};
 use llmcl_stages_api::registry::{MethodInfo, MethodProblem};
 use llmcl_stages_api::suggest::closest;
-use llmcl_stages_api::value::{Type, Value};
+use llmcl_stages_api::value::Value;
 
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
@@ -18,6 +18,7 @@ use crate::model::AxisId;
 use crate::toml_tree::{Name, Node, NodeKind};
 
 use super::Checker;
+use super::binding::{Bound, is_bound};
 use super::stage::{Combination, share};
 
 /// The parameters of all tasks of a stage. Tasks that differ in no parameter share them.
@@ -61,13 +62,12 @@ impl StageParams {
 
     /// Adds a parameter that the engine itself gives.
     pub(super) fn add(&mut self, name: &str, value: &Value) {
+        let (name, value) = (Arc::<str>::from(name), Arc::new(value.clone()));
         for set in &mut self.sets {
-            Arc::make_mut(&mut set.bound)
-                .0
-                .insert(name.to_owned(), value.clone());
+            Arc::make_mut(&mut set.bound).set(Arc::clone(&name), Arc::clone(&value));
         }
         for params in &mut self.written {
-            params.0.insert(name.to_owned(), value.clone());
+            params.set(Arc::clone(&name), Arc::clone(&value));
         }
     }
 
@@ -79,22 +79,31 @@ impl StageParams {
 /// A parameter as it is written for one stage.
 struct Given<'a> {
     spec: &'a Param,
+    name: Arc<str>,
     origin: Origin,
 }
 
 /// Where a parameter's value comes from.
 enum Origin {
     /// Written out: the same for all tasks.
-    Literal(Converted),
-    /// The value of an own axis, or a field of it: for each value of the axis.
-    Axis(AxisId, Vec<Option<Converted>>),
+    Literal(Checked),
+    /// The value of an own axis, or a field of it, or a value with such inside.
+    Axes(Bound),
     /// Left out.
     Absent,
 }
 
-/// A value that has been checked, and what it brings.
+/// A parameter's value that has been checked, and what it brings. Tasks share it.
+pub(super) struct Checked {
+    value: Arc<Value>,
+    methods: Vec<MethodInfo>,
+    /// Whether expressions stand in it.
+    expressions: bool,
+}
+
+/// A value in the course of being checked.
 #[derive(Clone, Default)]
-struct Converted {
+pub(super) struct Converted {
     value: Value,
     methods: Vec<MethodInfo>,
     /// Whether expressions stand in it.
@@ -117,10 +126,13 @@ impl Checker<'_> {
         for spec in kind.params() {
             let node = decl.params.iter().find(|(name, _)| name.text == spec.name);
             let origin = match node {
-                Some((_, node)) => match binding(node) {
-                    Some(path) => self.bound_param(spec, &path, each),
-                    None => self.converted(spec, node).map(Origin::Literal),
-                },
+                Some((_, node)) if is_bound(node, &spec.ty) => {
+                    Some(Origin::Axes(self.bound_param(spec, node, each, tasks)))
+                }
+                Some((_, node)) => {
+                    let converted = self.convert(node, &spec.ty, false);
+                    converted.map(|converted| Origin::Literal(converted.into()))
+                }
                 None => {
                     if spec.presence == Presence::Required {
                         self.problems.push(
@@ -142,7 +154,8 @@ impl Checker<'_> {
             };
             // What could not be read has been reported and is treated as left out.
             let origin = origin.unwrap_or(Origin::Absent);
-            given.push(Given { spec, origin });
+            let name = spec.name.into();
+            given.push(Given { spec, name, origin });
         }
         self.assemble(kind, each, &given, tasks)
     }
@@ -178,91 +191,13 @@ impl Checker<'_> {
         }
     }
 
-    /// A parameter that is bound to an own axis or to a field of one.
-    fn bound_param(&mut self, spec: &Param, path: &Name, each: &[AxisId]) -> Option<Origin> {
-        let (axis, field) = self.axis_field(path, each)?;
-        let nodes = self.axes.fields[axis].clone();
-        let mut values = Vec::with_capacity(nodes.len());
-        for node in &nodes {
-            let node = match &field {
-                Some(field) => node.get(field),
-                None => Some(node),
-            };
-            let Some(node) = node else {
-                values.push(None);
-                continue;
-            };
-            let before = self.problems.len();
-            let converted = self.convert(node, &spec.ty, field.is_none());
-            for problem in &mut self.problems[before..] {
-                *problem = problem
-                    .clone()
-                    .also(&path.place, format!("taken as `{}` here", spec.name));
-            }
-            values.push(converted);
-        }
-        Some(Origin::Axis(axis, values))
-    }
-
-    /// Reads `axis` or `axis.field`, where the axis is one of the stage's own.
-    pub(super) fn axis_field(
-        &mut self,
-        path: &Name,
-        each: &[AxisId],
-    ) -> Option<(AxisId, Option<String>)> {
-        let (name, field) = match path.text.split_once('.') {
-            Some((name, field)) => (name, Some(field.to_owned())),
-            None => (path.text.as_str(), None),
-        };
-        let axis_name = Name {
-            text: name.to_owned(),
-            place: path.place.clone(),
-        };
-        let axis = self.axes.find(&axis_name, &mut self.problems)?;
-        if !each.contains(&axis) {
-            self.problems.push(
-                Diagnostic::new(
-                    Code::UnknownAxis,
-                    format!("this stage is not repeated over the axis `{name}`"),
-                    &path.place,
-                    "",
-                )
-                .help(format!("add \"{name}\" to `each`")),
-            );
-            return None;
-        }
-        if let Some(field) = &field {
-            let Type::Axis(ty) = &self.axes.axes[axis].ty else {
-                self.problems.push(Diagnostic::new(
-                    Code::UnknownField,
-                    format!("the values of the axis `{name}` have no fields"),
-                    &path.place,
-                    "",
-                ));
-                return None;
-            };
-            if !ty.fields.contains_key(field) {
-                let suggestion = closest(field, ty.fields.keys().map(String::as_str));
-                let problem = Diagnostic::new(
-                    Code::UnknownField,
-                    format!("no value of the axis `{name}` has a field `{field}`"),
-                    &path.place,
-                    "",
-                )
-                .did_you_mean(suggestion);
-                self.problems.push(problem);
-                return None;
-            }
-        }
-        Some((axis, field))
-    }
-
-    fn converted(&mut self, spec: &Param, node: &Node) -> Option<Converted> {
-        self.convert(node, &spec.ty, false)
-    }
-
     /// Checks a value against a type. `from_axis`: it is a whole axis value, which may have fields of other uses.
-    fn convert(&mut self, node: &Node, ty: &ParamType, from_axis: bool) -> Option<Converted> {
+    pub(super) fn convert(
+        &mut self,
+        node: &Node,
+        ty: &ParamType,
+        from_axis: bool,
+    ) -> Option<Converted> {
         let plain = |value| {
             Some(Converted {
                 value,
@@ -483,7 +418,7 @@ impl Checker<'_> {
             .filter(|&at| {
                 expressions
                     || given.iter().any(
-                        |param| matches!(&param.origin, Origin::Axis(axis, _) if *axis == each[at]),
+                        |param| matches!(&param.origin, Origin::Axes(bound) if bound.hangs_on(each[at])),
                     )
             })
             .collect();
@@ -509,8 +444,18 @@ impl Origin {
     fn has_expressions(&self) -> bool {
         match self {
             Self::Literal(converted) => converted.expressions,
-            Self::Axis(_, values) => values.iter().flatten().any(|value| value.expressions),
+            Self::Axes(bound) => bound.values().any(|checked| checked.expressions),
             Self::Absent => false,
+        }
+    }
+}
+
+impl From<Converted> for Checked {
+    fn from(converted: Converted) -> Self {
+        Self {
+            value: Arc::new(converted.value),
+            methods: converted.methods,
+            expressions: converted.expressions,
         }
     }
 }
@@ -531,44 +476,45 @@ fn put_together(
     given: &[Given<'_>],
     own: &BTreeMap<String, Value>,
 ) -> (Params, ParamSet) {
-    let mut written = BTreeMap::new();
-    let mut bound = BTreeMap::new();
+    let mut written = Params::default();
+    let mut bound = Params::default();
     let mut leaves: Vec<&'static str> = kind.leaves().to_vec();
     let mut needs_profile = false;
     for param in given {
-        let converted = match &param.origin {
-            Origin::Literal(converted) => Some(converted),
-            Origin::Axis(axis, of_value) => each
-                .iter()
-                .position(|own| own == axis)
-                .and_then(|at| of_value.get(values[at])?.as_ref()),
+        let checked = match &param.origin {
+            Origin::Literal(checked) => Some(checked),
+            Origin::Axes(bound) => bound.value(each, values),
             Origin::Absent => None,
         };
-        let name = param.spec.name.to_owned();
-        match converted {
-            Some(converted) => {
-                for method in &converted.methods {
+        let name = || Arc::clone(&param.name);
+        match checked {
+            Some(checked) => {
+                for method in &checked.methods {
                     leaves.push(method.leaf);
                     needs_profile |= method.needs_profile;
                 }
-                let value = bind(&converted.value, &param.spec.ty, own);
-                written.insert(name.clone(), converted.value.clone());
-                bound.insert(name, value);
+                let value = match checked.expressions {
+                    true => Arc::new(bind(&checked.value, &param.spec.ty, own)),
+                    false => Arc::clone(&checked.value),
+                };
+                written.set(name(), Arc::clone(&checked.value));
+                bound.set(name(), value);
             }
             None => {
                 if let Presence::Default(scalar) = param.spec.presence {
-                    written.insert(name.clone(), scalar.into());
-                    bound.insert(name, scalar.into());
+                    let value = Arc::new(scalar.into());
+                    written.set(name(), Arc::clone(&value));
+                    bound.set(name(), value);
                 }
             }
         }
     }
     let set = ParamSet {
-        bound: Arc::new(Params(bound)),
+        bound: Arc::new(bound),
         leaves: share(leaves),
         needs_profile,
     };
-    (Params(written), set)
+    (written, set)
 }
 
 /// Puts the values of the stage's own axes into expressions, in canonical form.
@@ -599,17 +545,6 @@ fn bind(value: &Value, ty: &ParamType, own: &BTreeMap<String, Value>) -> Value {
                 .collect(),
         ),
         _ => value.clone(),
-    }
-}
-
-/// `{ axis = "…" }` and nothing else.
-fn binding(node: &Node) -> Option<Name> {
-    match node.as_table()? {
-        [(key, value)] if key.text == "axis" => Some(Name {
-            text: value.as_text()?.to_owned(),
-            place: value.place.clone(),
-        }),
-        _ => None,
     }
 }
 

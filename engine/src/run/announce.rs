@@ -13,8 +13,10 @@ pub(super) struct Announcer<'a> {
 }
 
 enum Log {
+    /// Nothing will run, so nothing is written.
+    None,
     /// Nothing has run yet. If nothing ever does, nothing is written.
-    Held(Vec<String>),
+    Held(Vec<Event>),
     /// Lines go to the file.
     Open(RunLog),
     /// It could not be written.
@@ -22,12 +24,21 @@ enum Log {
 }
 
 impl<'a> Announcer<'a> {
-    pub(super) fn new(store: &'a Store, run: String, sink: &'a mut dyn FnMut(&Event)) -> Self {
+    /// `logs` says whether anything may run.
+    pub(super) fn new(
+        store: &'a Store,
+        run: String,
+        logs: bool,
+        sink: &'a mut dyn FnMut(&Event),
+    ) -> Self {
         Self {
             store,
             run,
             sink,
-            log: Log::Held(Vec::new()),
+            log: match logs {
+                true => Log::Held(Vec::new()),
+                false => Log::None,
+            },
         }
     }
 
@@ -43,7 +54,7 @@ impl<'a> Announcer<'a> {
         let event = Event::now(what);
         (self.sink)(&event);
         if logged {
-            let written = self.write(&event, begins);
+            let written = self.write(event, begins);
             self.check(written);
         }
     }
@@ -53,10 +64,10 @@ impl<'a> Announcer<'a> {
         summary.log_written = true;
         let mut event = Event::now(What::RunFinished { summary });
         let written = self
-            .write(&event, false)
+            .write(event.clone(), false)
             .and_then(|()| match &mut self.log {
                 Log::Open(log) => log.sync(),
-                Log::Held(_) | Log::Failed => Ok(()),
+                Log::None | Log::Held(_) | Log::Failed => Ok(()),
             });
         self.check(written);
         summary.log_written = !matches!(self.log, Log::Failed);
@@ -65,17 +76,19 @@ impl<'a> Announcer<'a> {
         (self.run, summary)
     }
 
-    fn write(&mut self, event: &Event, begins: bool) -> Result<(), StoreError> {
-        if let (true, Log::Held(lines)) = (begins, &mut self.log) {
-            let lines = std::mem::take(lines);
+    fn write(&mut self, event: Event, begins: bool) -> Result<(), StoreError> {
+        if let (true, Log::Held(events)) = (begins, &mut self.log) {
+            let events = std::mem::take(events);
             let mut log = self.store.run_log(&self.run)?;
-            lines.iter().try_for_each(|line| log.append(line))?;
+            events
+                .iter()
+                .try_for_each(|event| log.append(&event.to_line()))?;
             self.log = Log::Open(log);
         }
         match &mut self.log {
-            Log::Held(lines) => lines.push(event.to_line()),
+            Log::Held(events) => events.push(event),
             Log::Open(log) => log.append(&event.to_line())?,
-            Log::Failed => {}
+            Log::None | Log::Failed => {}
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
-use llmcl_cache::{NewRecord, Store, StoreError};
+use llmcl_cache::{NewRecord, Store, StoreError, Written};
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::task::{Outputs, TaskContext, TaskError, TaskErrorKind};
 
@@ -93,12 +93,18 @@ impl Executor<'_> {
         store.refresh()?;
         // Not what was passed over: its lost blobs may be back, made by another task, but the plan said that this
         // one runs.
-        let newest = store.record(&self.job.key).map(|record| record.stamp());
-        if newest <= self.job.passed_over {
+        let Some(newest) = store.record(&self.job.key) else {
+            return Ok(None);
+        };
+        if Some(newest.stamp()) <= self.job.passed_over {
             return Ok(None);
         }
         Ok(match find(store, self.stage, &self.job.key) {
-            Found::Outputs(done) => Some(done),
+            Found::Outputs(done) => {
+                // Whoever wrote it may not have come to flush it.
+                store.make_durable(&newest)?;
+                Some(done)
+            }
             Found::Incomplete(_) | Found::Nothing => None,
         })
     }
@@ -123,7 +129,13 @@ impl Executor<'_> {
                 .and_then(|outside| outside.time_limit)
                 .and_then(|limit| Instant::now().checked_add(limit));
             let failed = match self.attempt(attempt, deadline) {
-                Ok((done, duration)) => return Ended::Executed { done, duration },
+                Ok((done, duration, written)) => {
+                    return Ended::Executed {
+                        done,
+                        duration,
+                        written,
+                    };
+                }
                 Err(failed) => failed,
             };
             // Whatever it says it failed of: a signal to stop reaches the programs that a task has started, too.
@@ -158,7 +170,11 @@ impl Executor<'_> {
         }
     }
 
-    fn attempt(&self, attempt: u32, deadline: Option<Instant>) -> Result<(Done, Duration), Failed> {
+    fn attempt(
+        &self,
+        attempt: u32,
+        deadline: Option<Instant>,
+    ) -> Result<(Done, Duration, Written), Failed> {
         let Shared {
             store,
             options,
@@ -206,24 +222,24 @@ impl Executor<'_> {
             attempts: attempt,
             build: options.build.clone(),
         };
-        let done = self.record(&host, outputs, duration, how)?;
+        let (done, written) = self.record(&host, outputs, duration, how)?;
         if host.used_resumable() {
             // What is left there is of no use any more, and does no harm.
             if let Err(error) = store.clear_resumable(&self.job.key) {
                 tracing::warn!(%error, "could not remove a resumable folder");
             }
         }
-        Ok((done, duration))
+        Ok((done, duration, written))
     }
 
-    /// Records the outputs. They are durable when this returns.
+    /// Records the outputs. Others can take them from now on; durable they are after a flush.
     fn record(
         &self,
         host: &TaskHost<'_>,
         outputs: Outputs,
         duration: Duration,
         how: How,
-    ) -> Result<Done, Failed> {
+    ) -> Result<(Done, Written), Failed> {
         let store = self.shared.store;
         let manifest = Manifest {
             experiment: self.shared.experiment.name.clone(),
@@ -258,7 +274,7 @@ impl Executor<'_> {
             inline: &inline,
             body: &body,
         };
-        store.append(new).map_err(|error| {
+        let written = store.write(new).map_err(|error| {
             let lost = match &error {
                 StoreError::MissingBlob { digest, bytes } => vec![BlobRef {
                     digest: *digest,
@@ -271,7 +287,7 @@ impl Executor<'_> {
                 lost,
             }
         })?;
-        Ok(done)
+        Ok((done, written))
     }
 
     /// Waits, unless the run is stopped meanwhile.
@@ -290,7 +306,7 @@ impl Executor<'_> {
     fn tell(&self, news: News) {
         let task = self.job.task;
         // The scheduler outlives every task, so it is there to hear this.
-        let _ = self.messages.send(Message { task, news });
+        let _ = self.messages.send(Message::Of(task, news));
     }
 }
 

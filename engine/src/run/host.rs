@@ -105,11 +105,11 @@ impl Host for TaskHost<'_> {
     }
 
     fn write(&self) -> Result<Box<dyn BlobSink + '_>, TaskError> {
-        let writer = self
-            .store
-            .write_blob()
-            .map_err(|error| store_error(&error))?;
-        Ok(Box::new(Sink(writer)))
+        Ok(Box::new(Sink {
+            host: self,
+            small: Vec::new(),
+            writer: None,
+        }))
     }
 
     fn put(&self, bytes: &[u8]) -> Result<BlobRef, TaskError> {
@@ -143,10 +143,7 @@ impl Host for TaskHost<'_> {
         *last = Some(Instant::now());
         let news = News::Progress { done, total };
         // The scheduler outlives every task, so it is there to hear this.
-        let _ = self.messages.send(Message {
-            task: self.task,
-            news,
-        });
+        let _ = self.messages.send(Message::Of(self.task, news));
     }
 
     fn checkpoint(&self) -> Result<(), TaskError> {
@@ -175,22 +172,41 @@ impl Host for TaskHost<'_> {
     }
 }
 
-struct Sink(BlobWriter);
+/// Takes in a blob of unknown length. It becomes a file of the store once it is too long for a record.
+struct Sink<'a> {
+    host: &'a TaskHost<'a>,
+    small: Vec<u8>,
+    writer: Option<BlobWriter>,
+}
 
-impl Write for Sink {
+impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        if let Some(writer) = &mut self.writer {
+            return writer.write(bytes);
+        }
+        if self.small.len() + bytes.len() <= MOST_INLINE_BYTES {
+            self.small.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
+        let mut writer = self.host.store.write_blob().map_err(io::Error::other)?;
+        writer.write_all(&std::mem::take(&mut self.small))?;
+        self.writer.insert(writer).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.writer.as_mut().map_or(Ok(()), Write::flush)
     }
 }
 
-impl BlobSink for Sink {
+impl BlobSink for Sink<'_> {
     fn finish(self: Box<Self>) -> Result<BlobRef, TaskError> {
-        let stored = self.0.finish().map_err(|error| store_error(&error))?;
-        Ok(from_store(stored))
+        match self.writer {
+            Some(writer) => {
+                let stored = writer.finish().map_err(|error| store_error(&error))?;
+                Ok(from_store(stored))
+            }
+            None => self.host.put(&self.small),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blake3::Hash;
+use llmcl_cache::{StoreError, Written};
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::expr::AxisFields;
 use llmcl_stages_api::task::{Member, Needs};
@@ -32,10 +33,12 @@ pub(super) struct Job {
     pub(super) passed_over: Option<u64>,
 }
 
-/// What the thread of a task tells the scheduler.
-pub(super) struct Message {
-    pub(super) task: TaskId,
-    pub(super) news: News,
+/// What threads tell the scheduler.
+pub(super) enum Message {
+    /// From the thread of a task.
+    Of(TaskId, News),
+    /// Everything written up to here is durable, or could not be made so.
+    Flushed(Written, Result<(), StoreError>),
 }
 
 /// What there is to tell.
@@ -59,8 +62,12 @@ pub(super) enum News {
 
 /// How the execution of a task ended.
 pub(super) enum Ended {
-    /// It was done and recorded.
-    Executed { done: Done, duration: Duration },
+    /// It was done, and its record is written.
+    Executed {
+        done: Done,
+        duration: Duration,
+        written: Written,
+    },
     /// Another process had done it.
     Taken(Done),
     /// It failed.

@@ -2,6 +2,7 @@
 
 mod announce;
 mod attempt;
+mod flusher;
 mod graph;
 mod heal;
 mod host;

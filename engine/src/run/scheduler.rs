@@ -7,13 +7,14 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
-use llmcl_cache::Store;
+use llmcl_cache::{Store, Written};
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::expr::AxisFields;
 use llmcl_stages_api::task::Needs;
 
 use super::announce::Announcer;
 use super::attempt::{Shared, execute};
+use super::flusher::Flusher;
 use super::graph::Graph;
 use super::job::{Ended, Job, Message, News, axis_fields_of};
 use super::queue::Queue;
@@ -67,9 +68,20 @@ pub(super) struct Scheduler<'a> {
     /// What is known of the tasks in the queue: their keys, and the stamps of records that were passed over.
     ready: HashMap<TaskId, (Live, Option<u64>)>,
     axis_fields: HashMap<StageId, Arc<AxisFields>>,
+    /// Executed tasks whose records are written but not known to be durable, in the order of writing.
+    pub(super) unconfirmed: VecDeque<Unconfirmed>,
     pub(super) failed: bool,
     pub(super) interrupted: bool,
     pub(super) begun: Instant,
+}
+
+/// A task that is to be called finished once its record is durable. What hangs on it goes on before that.
+pub(super) struct Unconfirmed {
+    pub(super) written: Written,
+    pub(super) task: TaskId,
+    pub(super) key: Hash,
+    pub(super) done: Arc<Done>,
+    pub(super) duration: Duration,
 }
 
 impl<'a> Scheduler<'a> {
@@ -84,11 +96,12 @@ impl<'a> Scheduler<'a> {
     ) -> Self {
         let experiment = resolver.experiment;
         let count = experiment.tasks.len();
-        let mut announcer = Announcer::new(store, name, sink);
+        let planned = plan.counts();
+        let mut announcer = Announcer::new(store, name, planned.run + planned.maybe > 0, sink);
         announcer.tell(What::RunStarted {
             run: announcer.run().to_owned(),
             experiment: experiment.name.clone(),
-            planned: plan.counts(),
+            planned,
             jobs: options.jobs.get(),
         });
         let graph = Graph::of(resolver);
@@ -118,6 +131,7 @@ impl<'a> Scheduler<'a> {
             ends: vec![End::Left; count],
             ready: HashMap::new(),
             axis_fields: HashMap::new(),
+            unconfirmed: VecDeque::new(),
             failed: false,
             interrupted: false,
             begun: Instant::now(),
@@ -132,7 +146,7 @@ impl<'a> Scheduler<'a> {
             match fact {
                 Fact::Done(done) => {
                     if let Some(key) = plan.tasks[task].key {
-                        self.finish(task, key, done, Finish::Cached, Duration::ZERO);
+                        self.finish(task, key, done, Finish::Cached);
                     }
                 }
                 Fact::Pruned(pruning) if pruning.settled => self.prune(task, pruning),
@@ -148,10 +162,16 @@ impl<'a> Scheduler<'a> {
     pub(super) fn run(mut self) -> Run {
         std::thread::scope(|scope| {
             let (messages, news) = mpsc::channel();
+            let mut flusher = None;
             loop {
                 self.decide_all();
                 self.start_all(scope, &messages);
-                if self.queue.is_idle() {
+                if let Some(last) = self.unconfirmed.back() {
+                    let store = self.shared.store;
+                    flusher
+                        .get_or_insert_with(|| Flusher::start(scope, store, messages.clone()))
+                        .flush(last.written);
+                } else if self.queue.is_idle() {
                     break;
                 }
                 match news.recv_timeout(PATIENCE) {
@@ -205,7 +225,7 @@ impl<'a> Scheduler<'a> {
                 true => Finish::Shared,
                 false => Finish::Cached,
             };
-            return self.finish(task, key, Arc::new(done), how, Duration::ZERO);
+            return self.finish(task, key, Arc::new(done), how);
         }
         let stage = self.stage(task);
         let params = &self.shared.experiment.tasks[task].params;
@@ -294,7 +314,11 @@ impl<'a> Scheduler<'a> {
         })
     }
 
-    fn hear(&mut self, Message { task, news }: Message) {
+    fn hear(&mut self, message: Message) {
+        let (task, news) = match message {
+            Message::Of(task, news) => (task, news),
+            Message::Flushed(written, result) => return self.confirm(written, result),
+        };
         let name = || self.shared.experiment.task_name(task);
         match news {
             News::Waiting => self.announcer.tell(What::TaskWaiting { task: name() }),
@@ -329,19 +353,31 @@ impl<'a> Scheduler<'a> {
         };
         let followers = self.release(task);
         match ended {
-            Ended::Executed { done, duration } => {
+            Ended::Executed {
+                done,
+                duration,
+                written,
+            } => {
                 self.executed.insert(key);
-                self.hand_out(task, key, stale, Arc::new(done), Finish::Executed, duration);
-            }
-            Ended::Taken(done) => {
-                self.hand_out(
+                let done = Arc::new(done);
+                // The threads of tasks may tell in another order than they wrote in.
+                let place = self
+                    .unconfirmed
+                    .partition_point(|other| other.written < written);
+                let unconfirmed = Unconfirmed {
+                    written,
                     task,
                     key,
-                    stale,
-                    Arc::new(done),
-                    Finish::Taken,
-                    Duration::ZERO,
-                );
+                    done: Arc::clone(&done),
+                    duration,
+                };
+                self.unconfirmed.insert(place, unconfirmed);
+                self.hand_out(task, done, true);
+                self.take_back_if(stale, task);
+            }
+            Ended::Taken(done) => {
+                self.finish(task, key, Arc::new(done), Finish::Taken);
+                self.take_back_if(stale, task);
             }
             Ended::Failed { failure, attempts } => {
                 self.fail(task, failure, attempts);
@@ -365,16 +401,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn hand_out(
-        &mut self,
-        task: TaskId,
-        key: Hash,
-        stale: bool,
-        done: Arc<Done>,
-        how: Finish,
-        duration: Duration,
-    ) {
-        self.finish(task, key, done, how, duration);
+    /// Has a task that was redone meanwhile decided about again.
+    fn take_back_if(&mut self, stale: bool, task: TaskId) {
         if stale {
             self.unsettle(task);
             self.wait(task);

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blake3::Hash;
+use llmcl_cache::{StoreError, Written};
 
 use super::End;
-use super::scheduler::{Scheduler, Step};
+use super::host::store_error;
+use super::scheduler::{Scheduler, Step, Unconfirmed};
 use crate::events::{Failure, FailureKind, Finish, OutputDigest, Summary, What, milliseconds};
 use crate::model::TaskId;
 use crate::outputs::Done;
@@ -36,43 +38,83 @@ impl Scheduler<'_> {
         }
     }
 
-    pub(super) fn finish(
-        &mut self,
-        task: TaskId,
-        key: Hash,
-        done: Arc<Done>,
-        how: Finish,
-        duration: Duration,
-    ) {
-        let executed = how == Finish::Executed;
+    /// A task's outputs are there, and durable.
+    pub(super) fn finish(&mut self, task: TaskId, key: Hash, done: Arc<Done>, how: Finish) {
         // After something was redone, tasks come by a second time; what has been told is told again only if it is
         // another thing.
-        let (known, before) = match &self.ends[task] {
-            End::Done { outputs, executed } => (outputs.outputs() == done.outputs(), *executed),
-            _ => (false, false),
+        let known = match &self.ends[task] {
+            End::Done { outputs, .. } => outputs.outputs() == done.outputs(),
+            _ => false,
         };
-        if !known || executed {
-            self.announcer.tell(What::TaskFinished {
-                task: self.shared.experiment.task_name(task),
-                key,
-                how,
-                outputs: told(&done),
-                duration_ms: milliseconds(duration),
-            });
-            if let Some(outcome) = done.outcome() {
-                self.announcer.tell(What::GateDecided {
-                    task: self.shared.experiment.task_name(task),
-                    outcome: outcome.outcome.clone(),
-                    note: outcome.note.clone(),
-                    statistics: outcome.statistics.clone(),
-                });
-            }
+        if !known {
+            self.tell_finished(task, key, &done, how, Duration::ZERO);
         }
+        self.hand_out(task, done, false);
+    }
+
+    /// Lets everything that hangs on a task go on.
+    pub(super) fn hand_out(&mut self, task: TaskId, done: Arc<Done>, executed: bool) {
+        let before = matches!(self.ends[task], End::Done { executed: true, .. });
         self.ends[task] = End::Done {
             outputs: Arc::clone(&done),
             executed: executed || before,
         };
         self.settle(task, Fact::Done(done));
+    }
+
+    /// Records are durable: their tasks are finished. Or they are not, and the store takes no more.
+    pub(super) fn confirm(&mut self, written: Written, result: Result<(), StoreError>) {
+        let confirmed = self
+            .unconfirmed
+            .partition_point(|waiting| waiting.written <= written);
+        for waiting in self.unconfirmed.drain(..confirmed).collect::<Vec<_>>() {
+            let Unconfirmed {
+                task,
+                key,
+                done,
+                duration,
+                ..
+            } = waiting;
+            match &result {
+                Ok(()) => self.tell_finished(task, key, &done, Finish::Executed, duration),
+                Err(error) => {
+                    // What hangs on it may have run; its own record says what it was made from.
+                    self.failed = true;
+                    self.ends[task] = End::Failed;
+                    self.facts[task] = Fact::Failed;
+                    self.announcer.tell(What::TaskFailed {
+                        task: self.shared.experiment.task_name(task),
+                        failure: store_error(error).into(),
+                        attempts: 1,
+                    });
+                }
+            }
+        }
+    }
+
+    fn tell_finished(
+        &mut self,
+        task: TaskId,
+        key: Hash,
+        done: &Done,
+        how: Finish,
+        duration: Duration,
+    ) {
+        self.announcer.tell(What::TaskFinished {
+            task: self.shared.experiment.task_name(task),
+            key,
+            how,
+            outputs: told(done),
+            duration_ms: milliseconds(duration),
+        });
+        if let Some(outcome) = done.outcome() {
+            self.announcer.tell(What::GateDecided {
+                task: self.shared.experiment.task_name(task),
+                outcome: outcome.outcome.clone(),
+                note: outcome.note.clone(),
+                statistics: outcome.statistics.clone(),
+            });
+        }
     }
 
     pub(super) fn prune(&mut self, task: TaskId, pruning: Pruning) {

@@ -9,6 +9,7 @@ use blake3::Hash;
 use llmcl_stages_api::artifact::{Artifact, BlobRef};
 use llmcl_stages_api::fingerprint::Fingerprints;
 use llmcl_stages_api::kind::{Check, StageKind};
+use llmcl_stages_api::machine::Machine;
 use llmcl_stages_api::outcome::{self, Outcome};
 use llmcl_stages_api::param::{Param, ParamType, Params, Presence};
 use llmcl_stages_api::port::{Arity, InputPort, InputPorts, OutputPort, PortType};
@@ -174,7 +175,11 @@ impl StageKind for Mock {
         }
     }
 
-    fn environment(&self, _params: &Params) -> Result<BTreeMap<String, Value>, TaskError> {
+    fn environment(
+        &self,
+        _params: &Params,
+        _machine: &Machine,
+    ) -> Result<BTreeMap<String, Value>, TaskError> {
         Ok(self.lab.environment.lock().unwrap().clone())
     }
 

@@ -125,7 +125,7 @@ impl Builder {
         self.experiment.tasks.push(Task {
             stage,
             values: values.to_vec(),
-            params: Arc::new(Params(params.collect())),
+            params: Arc::new(params.collect::<Params>()),
             leaves: Arc::from(["leaf"]),
             inputs: if inputs.is_empty() {
                 Vec::new()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::expr::{self, Checked, ExprError, Mode, Scope};
+use crate::machine::Machine;
 use crate::param::{Param, Params};
 use crate::port::{InputPorts, OutputPort, PortType};
 use crate::table::Schema;
@@ -58,11 +59,16 @@ pub trait StageKind: Sync {
         Ok(())
     }
 
-    /// What else determines the outputs: programs, machine. It goes into the key.
+    /// What else determines the outputs: programs, machine. It goes into the key. What takes time to look up is
+    /// asked of `machine`, which all tasks of a plan share.
     ///
     /// # Errors
     /// If a program that is needed is not there.
-    fn environment(&self, _params: &Params) -> Result<BTreeMap<String, Value>, TaskError> {
+    fn environment(
+        &self,
+        _params: &Params,
+        _machine: &Machine,
+    ) -> Result<BTreeMap<String, Value>, TaskError> {
         Ok(BTreeMap::new())
     }
 

@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod expr;
 pub mod fingerprint;
 pub mod kind;
+pub mod machine;
 pub mod outcome;
 pub mod param;
 pub mod port;

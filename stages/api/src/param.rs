@@ -1,6 +1,6 @@
 //! What parameters a stage kind takes: one description for the checker, the JSON Schema and the docs.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::value::Value;
 
@@ -135,15 +135,33 @@ pub enum ParamType {
 }
 
 /// The parameters of one task: defaults filled in, axis values put in, only the fields that are read.
+///
+/// An experiment may have many thousands of tasks, so they are kept small, and tasks share the values in which they
+/// do not differ.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Params(pub BTreeMap<String, Value>);
+pub struct Params(Vec<(Arc<str>, Arc<Value>)>);
 
 impl Params {
+    /// Sets a parameter.
+    pub fn set(&mut self, name: Arc<str>, value: Arc<Value>) {
+        match self.0.binary_search_by(|(known, _)| known.cmp(&name)) {
+            Ok(place) => self.0[place].1 = value,
+            Err(place) => self.0.insert(place, (name, value)),
+        }
+    }
+
     /// Returns the parameter; [`Value::None`] where it was left out.
     #[must_use]
     pub fn get(&self, name: &str) -> &Value {
         const NONE: &Value = &Value::None;
-        self.0.get(name).unwrap_or(NONE)
+        self.iter()
+            .find(|(known, _)| *known == name)
+            .map_or(NONE, |(_, value)| value)
+    }
+
+    /// All parameters that were not left out, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// Returns a text parameter; the empty text where it was left out.
@@ -167,5 +185,15 @@ impl Params {
             .iter()
             .filter_map(Value::as_text)
             .collect()
+    }
+}
+
+impl FromIterator<(String, Value)> for Params {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(entries: I) -> Self {
+        let mut params = Self::default();
+        for (name, value) in entries {
+            params.set(name.into(), Arc::new(value));
+        }
+        params
     }
 }

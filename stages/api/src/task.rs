@@ -178,7 +178,7 @@ pub struct Outside {
 pub type Outputs = BTreeMap<String, Artifact>;
 
 /// Why a task failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct TaskError {
     /// What sort of failure it is.

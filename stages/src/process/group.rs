@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid};
 
 /// What the watchdog does: waits until its standard input ends, then kills its process group. What is meant for
 /// the children in it, such as the `SIGTERM` of a stop, does not end it.
@@ -17,34 +18,52 @@ const WATCHDOG: &str = "trap '' HUP INT QUIT TERM; read -r _; kill -KILL 0";
 /// How long killed processes may take to be gone.
 const DYING: Duration = Duration::from_secs(5);
 
+/// Watchdogs whose groups have nobody else in them. Starting one takes as long as starting a small program.
+static IDLE: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
 /// A process group that dies with this process, or when this is dropped.
 pub(super) struct Group {
     /// The leader of the group. It is not waited for before the end, so that the group's number stays taken.
-    watchdog: Child,
+    /// There is none once the group was left to others.
+    watchdog: Option<Child>,
+    /// The number of the group: the watchdog's.
+    id: Pid,
     child: Option<Child>,
 }
 
 impl Group {
-    /// Starts the watchdog in a group of its own.
+    /// Takes a watchdog that has nothing to do, or starts one in a group of its own.
     pub(super) fn start() -> io::Result<Self> {
-        let watchdog = Command::new("/bin/sh")
-            .args(["-c", WATCHDOG])
-            .env_clear()
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut watchdog = None;
+        while let Some(mut idle) = locked().pop() {
+            if matches!(idle.try_wait(), Ok(None)) {
+                watchdog = Some(idle);
+                break;
+            }
+        }
+        let watchdog = match watchdog {
+            Some(idle) => idle,
+            None => Command::new("/bin/sh")
+                .args(["-c", WATCHDOG])
+                .env_clear()
+                .current_dir("/")
+                .process_group(0)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()?,
+        };
         Ok(Self {
-            watchdog,
+            // The kernel's numbers are below 2^22.
+            id: Pid::from_raw(watchdog.id().cast_signed()),
+            watchdog: Some(watchdog),
             child: None,
         })
     }
 
     /// Starts a child in the group.
     pub(super) fn spawn(&mut self, command: &mut Command) -> io::Result<&mut Child> {
-        command.process_group(self.id().as_raw());
+        command.process_group(self.id.as_raw());
         // A program that this process has just written may still be open for writing in a child that another
         // thread is starting at this moment, until that child's exec.
         let mut tries = 0;
@@ -68,27 +87,34 @@ impl Group {
     /// Sends a signal to every process of the group.
     pub(super) fn signal(&self, signal: Signal) {
         // It fails only if the group is empty, which is what a signal is to bring about.
-        let _ = killpg(self.id(), signal);
+        let _ = killpg(self.id, signal);
     }
 
     /// Names the processes of the group that still run, apart from the child and the watchdog.
     ///
     /// They are looked up in `/proc`; a system without it shows none.
     pub(super) fn survivors(&self) -> Vec<String> {
-        let own = [Some(self.watchdog.id()), self.child.as_ref().map(Child::id)];
+        let child = self.child.as_ref().map(Child::id);
         let Ok(entries) = fs::read_dir("/proc") else {
             return Vec::new();
         };
         entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-            .filter(|id| !own.contains(&Some(*id)))
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+            // Asking the system is ten times cheaper than reading a file, and almost all are of other groups.
+            .filter(|&id| getpgid(Some(Pid::from_raw(id))) == Ok(self.id))
+            .filter(|&id| id != self.id.as_raw() && Some(id.cast_unsigned()) != child)
             .filter_map(|id| {
                 let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
                 let (name, group, state) = parse_stat(&stat)?;
                 let alive = !matches!(state, "Z" | "X");
-                (alive && group == self.id().as_raw()).then(|| format!("{name} ({id})"))
+                (alive && group == self.id.as_raw()).then(|| format!("{name} ({id})"))
             })
             .collect()
+    }
+
+    /// Leaves the group, in which nobody but the watchdog is any more, to the next child.
+    pub(super) fn leave(mut self) {
+        locked().extend(self.watchdog.take());
     }
 
     /// Kills what is left of the group and waits for the child and the watchdog.
@@ -104,23 +130,23 @@ impl Group {
         while !self.survivors().is_empty() && Instant::now() < until {
             thread::sleep(Duration::from_millis(2));
         }
-        let _ = self.watchdog.wait();
-    }
-
-    /// The number of the group: the watchdog's, who leads it.
-    fn id(&self) -> Pid {
-        // The kernel's numbers are below 2^22.
-        Pid::from_raw(self.watchdog.id().cast_signed())
+        if let Some(mut watchdog) = self.watchdog.take() {
+            let _ = watchdog.wait();
+        }
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // After an `end` the number may belong to others; `try_wait` knows that the watchdog is gone by then.
-        if !matches!(self.watchdog.try_wait(), Ok(Some(_))) {
+        // Without a watchdog the number may belong to others.
+        if self.watchdog.is_some() {
             self.end();
         }
     }
+}
+
+fn locked() -> std::sync::MutexGuard<'static, Vec<Child>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads name, process group and state out of `/proc/N/stat`: `N (name) S parent group …`, where the name may

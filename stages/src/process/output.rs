@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+/// The first and the longest pause in waiting for a child that has closed its streams.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+
 /// The last bytes of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
@@ -75,6 +79,8 @@ pub(super) struct Output {
     pub(super) stdout: Tail,
     pub(super) stderr: Tail,
     buffer: Vec<u8>,
+    /// How long the next wait for a child lasts that has closed its streams.
+    pause: Duration,
 }
 
 impl Output {
@@ -86,6 +92,7 @@ impl Output {
             stdout: Tail::new(limit),
             stderr: Tail::new(limit),
             buffer: vec![0; 64 * 1024],
+            pause: FIRST_PAUSE,
         }
     }
 
@@ -97,7 +104,9 @@ impl Output {
     /// Waits until there is output, but no longer than `patience`, and takes it. Tells whether there was any.
     pub(super) fn wait(&mut self, patience: Duration) -> io::Result<bool> {
         if self.is_closed() {
-            thread::sleep(patience.min(Duration::from_millis(2)));
+            // Most often it is just ending.
+            thread::sleep(patience.min(self.pause));
+            self.pause = LONGEST_PAUSE.min(self.pause * 2);
             return Ok(false);
         }
         let [stdout_ready, stderr_ready] = {

@@ -3,6 +3,7 @@
 use llmcl_stages::kinds::time::KIND;
 use llmcl_stages_api::artifact::Artifact;
 use llmcl_stages_api::kind::StageKind;
+use llmcl_stages_api::machine::Machine;
 use llmcl_stages_api::table::Table;
 use llmcl_stages_api::task::{TaskError, TaskErrorKind};
 use llmcl_stages_api::value::Value;
@@ -125,7 +126,9 @@ fn a_stop_is_noticed() {
 fn it_is_alone_on_a_machine_that_is_in_the_key_and_its_speeds_are_volatile() {
     let json = with(json!({}));
     assert!(KIND.needs(&params(&json), 1000).exclusive);
-    let environment = KIND.environment(&params(&json)).unwrap();
+    let environment = KIND
+        .environment(&params(&json), &Machine::default())
+        .unwrap();
     let names_of: Vec<&str> = environment.keys().map(String::as_str).collect();
     assert_eq!(names_of, ["cpu", "simd", "threads"]);
     assert!(environment["threads"].as_int().unwrap() >= 1);

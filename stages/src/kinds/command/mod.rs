@@ -20,6 +20,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use llmcl_stages_api::kind::{Check, ProblemKind, StageKind};
+use llmcl_stages_api::machine::Machine;
 use llmcl_stages_api::param::{Param, Params};
 use llmcl_stages_api::port::{Arity, InputPort, InputPorts, OutputPort, PortType};
 use llmcl_stages_api::table::Schema;
@@ -119,7 +120,11 @@ impl StageKind for Run {
         }
     }
 
-    fn environment(&self, params: &Params) -> Result<BTreeMap<String, Value>, TaskError> {
+    fn environment(
+        &self,
+        params: &Params,
+        machine: &Machine,
+    ) -> Result<BTreeMap<String, Value>, TaskError> {
         let argv = params.texts(params::ARGV);
         let named = argv
             .first()
@@ -129,14 +134,17 @@ impl StageKind for Run {
             .chain(params.texts(params::PROGRAMS));
         let mut digests = BTreeMap::new();
         for name in named {
-            let path = find(name)?;
-            let digest = program::digest(&path).map_err(|error| {
-                TaskError::new(
-                    TaskErrorKind::Outside,
-                    format!("{}: {error}", path.display()),
-                )
+            let digest = machine.fact("program", name, || {
+                let path = find(name)?;
+                let digest = program::digest(&path).map_err(|error| {
+                    TaskError::new(
+                        TaskErrorKind::Outside,
+                        format!("{}: {error}", path.display()),
+                    )
+                })?;
+                Ok(Value::Text(digest.to_hex().to_string()))
             })?;
-            digests.insert(name.to_owned(), Value::Text(digest.to_hex().to_string()));
+            digests.insert(name.to_owned(), digest);
         }
         Ok(BTreeMap::from([(
             "programs".to_owned(),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use llmcl_stages_api::kind::{Check, StageKind};
+use llmcl_stages_api::machine::Machine;
 use llmcl_stages_api::param::{Param, ParamType, Params, Scalar};
 use llmcl_stages_api::port::{InputPorts, OutputPort, PortType};
 use llmcl_stages_api::table::{Schema, TableBuilder};
@@ -136,7 +137,11 @@ impl StageKind for Time {
         check.output(SPEEDS, PortType::Table, schema(), true);
     }
 
-    fn environment(&self, _params: &Params) -> Result<BTreeMap<String, Value>, TaskError> {
+    fn environment(
+        &self,
+        _params: &Params,
+        _machine: &Machine,
+    ) -> Result<BTreeMap<String, Value>, TaskError> {
         Ok(machine::environment())
     }
 

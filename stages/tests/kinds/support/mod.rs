@@ -20,7 +20,12 @@ use host::TestHost;
 
 /// The parameters that a JSON object holds.
 pub(crate) fn params(json: &Json) -> Params {
-    Params(Value::from_json(json).as_record().unwrap().clone())
+    Value::from_json(json)
+        .as_record()
+        .unwrap()
+        .clone()
+        .into_iter()
+        .collect()
 }
 
 /// A member of an input with these labels.
