@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,6 +46,8 @@ pub(super) struct State {
     /// Whether the resumable folder was asked for.
     resumable: AtomicBool,
     last_progress: Mutex<Option<Instant>>,
+    /// How long it took to make blobs durable, in nanoseconds; of several threads together.
+    published: AtomicU64,
 }
 
 impl<'a> TaskHost<'a> {
@@ -80,6 +82,11 @@ impl<'a> TaskHost<'a> {
         std::mem::take(&mut *locked(&self.state.lost))
     }
 
+    /// How long it took to make blobs durable; of several threads together.
+    pub(super) fn published(&self) -> Duration {
+        Duration::from_nanos(self.state.published.load(Ordering::Relaxed))
+    }
+
     /// Whether the task has a resumable folder.
     pub(super) fn used_resumable(&self) -> bool {
         self.state.resumable.load(Ordering::Relaxed)
@@ -109,13 +116,14 @@ impl Host for TaskHost<'_> {
             .store
             .write_blob()
             .map_err(|error| store_error(&error))?;
-        Ok(Box::new(Sink(writer)))
+        let published = &self.state.published;
+        Ok(Box::new(Sink { writer, published }))
     }
 
     fn put(&self, bytes: &[u8]) -> Result<BlobRef, TaskError> {
         if bytes.len() > MOST_INLINE_BYTES {
-            let stored = self.store.put(bytes).map_err(|error| store_error(&error))?;
-            return Ok(from_store(stored));
+            let stored = timed(&self.state.published, || self.store.put(bytes));
+            return Ok(from_store(stored.map_err(|error| store_error(&error))?));
         }
         let blob = llmcl_cache::BlobRef::of(bytes);
         locked(&self.state.inline)
@@ -175,22 +183,34 @@ impl Host for TaskHost<'_> {
     }
 }
 
-struct Sink(BlobWriter);
+/// Adds how long `work` takes, in nanoseconds.
+fn timed<T>(nanoseconds: &AtomicU64, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let result = work();
+    let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    nanoseconds.fetch_add(took, Ordering::Relaxed);
+    result
+}
 
-impl Write for Sink {
+struct Sink<'a> {
+    writer: BlobWriter,
+    published: &'a AtomicU64,
+}
+
+impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.writer.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.writer.flush()
     }
 }
 
-impl BlobSink for Sink {
+impl BlobSink for Sink<'_> {
     fn finish(self: Box<Self>) -> Result<BlobRef, TaskError> {
-        let stored = self.0.finish().map_err(|error| store_error(&error))?;
-        Ok(from_store(stored))
+        let stored = timed(self.published, || self.writer.finish());
+        Ok(from_store(stored.map_err(|error| store_error(&error))?))
     }
 }
 

@@ -17,8 +17,9 @@ use super::attempt::{Shared, execute};
 use super::graph::Graph;
 use super::job::{Ended, Job, Message, News, axis_fields_of};
 use super::queue::Queue;
+use super::watch::Watch;
 use super::{End, Run, RunControl, RunOptions};
-use crate::events::{Event, Failure, FailureKind, Finish, What, milliseconds};
+use crate::events::{Event, Failure, FailureKind, Finish, Phase, What, microseconds};
 use crate::model::{Stage, StageId, TaskId};
 use crate::outputs::{Done, Found, find};
 use crate::plan::Plan;
@@ -49,6 +50,7 @@ pub(super) struct Scheduler<'a> {
     pub(super) announcer: Announcer<'a>,
     pub(super) graph: Graph,
     pub(super) queue: Queue,
+    pub(super) watch: Watch,
     remaining: Vec<Duration>,
     pub(super) facts: Vec<Fact>,
     pub(super) steps: Vec<Step>,
@@ -84,13 +86,15 @@ impl<'a> Scheduler<'a> {
     ) -> Self {
         let experiment = resolver.experiment;
         let count = experiment.tasks.len();
-        let mut announcer = Announcer::new(store, name, sink);
+        let mut announcer = Announcer::new(store, name, options.before.clone(), sink);
         announcer.tell(What::RunStarted {
             run: announcer.run().to_owned(),
             experiment: experiment.name.clone(),
+            began: options.before.began(),
             planned: plan.counts(),
             jobs: options.jobs.get(),
         });
+        announcer.end_phase(Phase::Plan);
         let graph = Graph::of(resolver);
         let remaining = graph.remaining(experiment, &plan, store);
         let mut scheduler = Self {
@@ -103,6 +107,7 @@ impl<'a> Scheduler<'a> {
             },
             announcer,
             queue: Queue::new(options.jobs.get(), options.memory),
+            watch: Watch::new(count),
             remaining,
             facts: vec![Fact::Unknown { gate: None }; count],
             steps: vec![Step::Waiting; count],
@@ -122,7 +127,9 @@ impl<'a> Scheduler<'a> {
             interrupted: false,
             begun: Instant::now(),
         };
+        scheduler.announcer.end_phase(Phase::Prepare);
         scheduler.take_over(plan);
+        scheduler.announcer.end_phase(Phase::TakeOver);
         scheduler
     }
 
@@ -132,7 +139,7 @@ impl<'a> Scheduler<'a> {
             match fact {
                 Fact::Done(done) => {
                     if let Some(key) = plan.tasks[task].key {
-                        self.finish(task, key, done, Finish::Cached, Duration::ZERO);
+                        self.finish(task, key, done, Finish::Cached);
                     }
                 }
                 Fact::Pruned(pruning) if pruning.settled => self.prune(task, pruning),
@@ -164,6 +171,7 @@ impl<'a> Scheduler<'a> {
         });
         self.look_for_stop();
         self.tell_notices();
+        self.announcer.end_phase(Phase::Tasks);
         let summary = self.summary();
         let (name, summary) = self.announcer.finish(summary);
         Run {
@@ -205,7 +213,7 @@ impl<'a> Scheduler<'a> {
                 true => Finish::Shared,
                 false => Finish::Cached,
             };
-            return self.finish(task, key, Arc::new(done), how, Duration::ZERO);
+            return self.finish(task, key, Arc::new(done), how);
         }
         let stage = self.stage(task);
         let params = &self.shared.experiment.tasks[task].params;
@@ -216,6 +224,7 @@ impl<'a> Scheduler<'a> {
         self.owners.insert(key, task);
         self.ready.insert(task, (live, passed_over));
         self.queue.push(task, self.remaining[task], needs);
+        self.watch.ready(task);
     }
 
     fn is_forced(&self, task: TaskId, key: &Hash) -> bool {
@@ -235,6 +244,7 @@ impl<'a> Scheduler<'a> {
                 self.queue.release(task);
                 continue;
             };
+            self.watch.start(task);
             match self.job(task, &live, needs, passed_over) {
                 Ok(job) => {
                     self.steps[task] = Step::Running {
@@ -257,6 +267,7 @@ impl<'a> Scheduler<'a> {
     /// A task that was about to start cannot.
     fn give_up(&mut self, task: TaskId, failure: Failure) {
         self.queue.release(task);
+        self.watch.leave(task);
         let followers = self.release(task);
         self.fail(task, failure, 0);
         for other in followers {
@@ -300,7 +311,8 @@ impl<'a> Scheduler<'a> {
             News::Waiting => self.announcer.tell(What::TaskWaiting { task: name() }),
             News::Started => {
                 if let Step::Running { key, .. } = self.steps[task] {
-                    self.announcer.tell(What::TaskStarted { task: name(), key });
+                    let (task, slot) = (name(), self.watch.slot(task));
+                    self.announcer.tell(What::TaskStarted { task, key, slot });
                 }
             }
             News::Progress { done, total } => self.announcer.tell(What::TaskProgress {
@@ -316,9 +328,13 @@ impl<'a> Scheduler<'a> {
                 task: name(),
                 attempt,
                 failure,
-                pause_ms: milliseconds(pause),
+                pause_us: microseconds(pause),
             }),
-            News::Ended(ended) => self.ended(task, ended),
+            News::Ended(ended, laps) => {
+                self.watch.end(task, &laps);
+                self.ended(task, ended);
+                self.watch.forget();
+            }
         }
     }
 
@@ -329,20 +345,11 @@ impl<'a> Scheduler<'a> {
         };
         let followers = self.release(task);
         match ended {
-            Ended::Executed { done, duration } => {
+            Ended::Executed(done) => {
                 self.executed.insert(key);
-                self.hand_out(task, key, stale, Arc::new(done), Finish::Executed, duration);
+                self.hand_out(task, key, stale, Arc::new(done), Finish::Executed);
             }
-            Ended::Taken(done) => {
-                self.hand_out(
-                    task,
-                    key,
-                    stale,
-                    Arc::new(done),
-                    Finish::Taken,
-                    Duration::ZERO,
-                );
-            }
+            Ended::Taken(done) => self.hand_out(task, key, stale, Arc::new(done), Finish::Taken),
             Ended::Failed { failure, attempts } => {
                 self.fail(task, failure, attempts);
                 followers
@@ -365,16 +372,8 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn hand_out(
-        &mut self,
-        task: TaskId,
-        key: Hash,
-        stale: bool,
-        done: Arc<Done>,
-        how: Finish,
-        duration: Duration,
-    ) {
-        self.finish(task, key, done, how, duration);
+    fn hand_out(&mut self, task: TaskId, key: Hash, stale: bool, done: Arc<Done>, how: Finish) {
+        self.finish(task, key, done, how);
         if stale {
             self.unsettle(task);
             self.wait(task);

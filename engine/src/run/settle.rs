@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use blake3::Hash;
 
 use super::End;
 use super::scheduler::{Scheduler, Step};
-use crate::events::{Failure, FailureKind, Finish, OutputDigest, Summary, What, milliseconds};
+use crate::events::{
+    Failure, FailureKind, Finish, OutputDigest, Spent, Summary, What, microseconds,
+};
 use crate::model::TaskId;
 use crate::outputs::Done;
 use crate::resolve::{Fact, Pruning, Trouble};
@@ -21,6 +22,7 @@ impl Scheduler<'_> {
         for next in dependents {
             self.pending[next] -= 1;
             if self.pending[next] == 0 && self.steps[next] == Step::Waiting {
+                self.watch.unblocked(next, task);
                 self.todo.push_back(next);
             }
         }
@@ -36,14 +38,7 @@ impl Scheduler<'_> {
         }
     }
 
-    pub(super) fn finish(
-        &mut self,
-        task: TaskId,
-        key: Hash,
-        done: Arc<Done>,
-        how: Finish,
-        duration: Duration,
-    ) {
+    pub(super) fn finish(&mut self, task: TaskId, key: Hash, done: Arc<Done>, how: Finish) {
         let executed = how == Finish::Executed;
         // After something was redone, tasks come by a second time; what has been told is told again only if it is
         // another thing.
@@ -52,12 +47,13 @@ impl Scheduler<'_> {
             _ => (false, false),
         };
         if !known || executed {
+            let spent = self.spent(task);
             self.announcer.tell(What::TaskFinished {
                 task: self.shared.experiment.task_name(task),
                 key,
                 how,
                 outputs: told(&done),
-                duration_ms: milliseconds(duration),
+                spent,
             });
             if let Some(outcome) = done.outcome() {
                 self.announcer.tell(What::GateDecided {
@@ -91,9 +87,16 @@ impl Scheduler<'_> {
             task: self.shared.experiment.task_name(task),
             failure,
             attempts,
+            spent: self.spent(task),
         });
         self.ends[task] = End::Failed;
         self.settle(task, Fact::Failed);
+    }
+
+    /// Where the time of the task went that has just ended.
+    fn spent(&self, task: TaskId) -> Option<Box<Spent>> {
+        let phases = &self.announcer.phases;
+        self.watch.spent(task, phases, self.shared.experiment)
     }
 
     pub(super) fn not_run(&mut self, task: TaskId, because: TaskId) {
@@ -108,7 +111,7 @@ impl Scheduler<'_> {
     pub(super) fn summary(&self) -> Summary {
         let mut summary = Summary {
             interrupted: self.interrupted,
-            duration_ms: milliseconds(self.begun.elapsed()),
+            duration_us: microseconds(self.begun.elapsed()),
             ..Summary::default()
         };
         for end in &self.ends {
