@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Status(PlanArgs),
     /// Explain why a task would run or not, or did in a recorded run: each component of its key, old and new
     Explain(ExplainArgs),
-    /// List the recorded runs, or show what became of each task of one
+    /// List the recorded runs, or show what became of each task of one. A run that had nothing to do has no log
     Log(LogArgs),
     /// Show what two recorded runs differ in, and why
     Diff(DiffArgs),
@@ -156,7 +156,6 @@ pub(crate) struct ShowArgs {
     pub(crate) store: StoreArgs,
 }
 
-/// A run that had nothing to do is not recorded.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// A run: its name, a beginning of it, `last`, `last-1`, …; or an experiment file (….toml), to list its runs

@@ -1,5 +1,6 @@
 //! `llmcl log`: the recorded runs, and what became of the tasks of one.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::BufWriter;
@@ -373,6 +374,11 @@ fn task_json(task: &TaskStory) -> Value {
         .iter()
         .map(|(attempt, failure)| json!({ "attempt": attempt, "failure": failure_json(failure) }))
         .collect();
+    let outputs: BTreeMap<_, _> = task
+        .outputs
+        .iter()
+        .map(|(port, output)| (port, output))
+        .collect();
     json!({
         "task": task.task,
         "ended": task.fate.name(),
@@ -381,7 +387,7 @@ fn task_json(task: &TaskStory) -> Value {
         "attempts": attempts,
         "retries": retries,
         "gate": gate,
-        "outputs": task.outputs,
+        "outputs": outputs,
         "waited": task.waited,
         "redone": task.redone,
         "spent": task.spent,

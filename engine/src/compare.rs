@@ -266,14 +266,17 @@ fn is_other(a: &Fate, b: &Fate) -> bool {
 }
 
 fn same_outputs(a: &TaskStory, b: &TaskStory) -> bool {
-    other_outputs(a, b).is_empty()
+    a.outputs == b.outputs
 }
 
 fn other_outputs(
     a: &TaskStory,
     b: &TaskStory,
 ) -> Vec<(String, Option<OutputDigest>, Option<OutputDigest>)> {
-    both(&a.outputs, &b.outputs)
+    let by_port = |task: &TaskStory| -> BTreeMap<String, OutputDigest> {
+        task.outputs.iter().cloned().collect()
+    };
+    both(&by_port(a), &by_port(b))
         .filter(|(_, one, other)| one != other)
         .map(|(port, one, other)| (port.clone(), one.copied(), other.copied()))
         .collect()

@@ -380,7 +380,7 @@ pub struct Summary {
     pub interrupted: bool,
     /// Whether the run has a whole log, or needed none because nothing ran.
     pub log_written: bool,
-    /// How long the run took, from the end of the plan.
+    /// How long the run took, from when its first phase began.
     pub duration_us: u64,
 }
 

@@ -81,8 +81,8 @@ pub struct TaskStory {
     pub key: Option<Hash>,
     /// How it ended.
     pub fate: Fate,
-    /// The outputs, by port.
-    pub outputs: BTreeMap<String, OutputDigest>,
+    /// The outputs, each with its port, in the order of the ports.
+    pub outputs: Vec<(String, OutputDigest)>,
     /// What it found, if it is a gate.
     pub gate: Option<GateStory>,
     /// The attempts that failed and were followed by another, each with its number from 1.
@@ -268,7 +268,8 @@ impl Story {
                     task.fate = Fate::Finished(how);
                 }
                 task.key = Some(key);
-                task.outputs = outputs;
+                // Of many maps of one entry each, most would be empty space.
+                task.outputs = outputs.into_iter().collect();
                 task.spent = spent.or(task.spent.take());
             }
             What::GateDecided {
@@ -329,7 +330,7 @@ impl Story {
                     task,
                     key: None,
                     fate: Fate::Open,
-                    outputs: BTreeMap::new(),
+                    outputs: Vec::new(),
                     gate: None,
                     retries: Vec::new(),
                     waited: false,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::Scope;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use blake3::Hash;
 use llmcl_cache::Store;
@@ -71,7 +71,6 @@ pub(super) struct Scheduler<'a> {
     axis_fields: HashMap<StageId, Arc<AxisFields>>,
     pub(super) failed: bool,
     pub(super) interrupted: bool,
-    pub(super) begun: Instant,
 }
 
 impl<'a> Scheduler<'a> {
@@ -125,7 +124,6 @@ impl<'a> Scheduler<'a> {
             axis_fields: HashMap::new(),
             failed: false,
             interrupted: false,
-            begun: Instant::now(),
         };
         scheduler.announcer.end_phase(Phase::Prepare);
         scheduler.take_over(plan);

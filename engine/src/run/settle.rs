@@ -7,9 +7,7 @@ use blake3::Hash;
 
 use super::End;
 use super::scheduler::{Scheduler, Step};
-use crate::events::{
-    Failure, FailureKind, Finish, OutputDigest, Spent, Summary, What, microseconds,
-};
+use crate::events::{Failure, FailureKind, Finish, OutputDigest, Spent, Summary, What};
 use crate::model::TaskId;
 use crate::outputs::Done;
 use crate::resolve::{Fact, Pruning, Trouble};
@@ -109,9 +107,10 @@ impl Scheduler<'_> {
     }
 
     pub(super) fn summary(&self) -> Summary {
+        let phases = &self.announcer.phases;
         let mut summary = Summary {
             interrupted: self.interrupted,
-            duration_us: microseconds(self.begun.elapsed()),
+            duration_us: phases.now().saturating_sub(phases.began()),
             ..Summary::default()
         };
         for end in &self.ends {
