@@ -42,8 +42,12 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show how far each stage is
     Status(PlanArgs),
-    /// Explain why a task would run or not: each component of its key, old and new
+    /// Explain why a task would run or not, or did in a recorded run: each component of its key, old and new
     Explain(ExplainArgs),
+    /// List the recorded runs, or show what became of each task of one. A run that had nothing to do has no log
+    Log(LogArgs),
+    /// Show what two recorded runs differ in, and why
+    Diff(DiffArgs),
     /// Print what a task put out, or copy it into a folder
     Show(ShowArgs),
     /// Print the JSON Schema of experiment files
@@ -103,16 +107,28 @@ pub(crate) struct RunArgs {
     /// Print no progress and no reports
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Print where the time went, after the run
+    #[arg(long)]
+    pub(crate) timings: bool,
 }
 
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub(crate) struct ExplainArgs {
-    /// The experiment file
-    pub(crate) file: PathBuf,
+    /// The experiment file; with --run it only says where the store is
+    #[arg(required_unless_present = "run")]
+    pub(crate) file: Option<PathBuf>,
     /// The task: its stage and its axis values, such as bench/whisper_base/zstd_19
+    #[arg(required = true)]
     pub(crate) task: String,
+    /// Explain the task as it was in this recorded run, not as it is now
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Hold it against this recorded run [default: the last record, with --run the one before that run]
+    #[arg(long, value_name = "RUN")]
+    pub(crate) against: Option<String>,
     /// Change a value of the file before it is read
-    #[arg(long = "set", value_name = "PATH=VALUE")]
+    #[arg(long = "set", value_name = "PATH=VALUE", conflicts_with = "run")]
     pub(crate) settings: Vec<String>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
@@ -136,6 +152,45 @@ pub(crate) struct ShowArgs {
     /// Change a value of the file before it is read
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) settings: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// A run: its name, a beginning of it, `last`, `last-1`, …; or an experiment file (….toml), to list its runs
+    #[arg(value_name = "RUN|FILE")]
+    pub(crate) what: Option<String>,
+    /// List at most so many runs
+    #[arg(short, long, value_name = "N", default_value_t = 20)]
+    pub(crate) number: usize,
+    /// Print where the time of the run went
+    #[arg(long, requires = "what")]
+    pub(crate) timings: bool,
+    /// Write the run as a trace for chrome://tracing or Perfetto into this file, which must not exist
+    #[arg(long, value_name = "FILE", requires = "what")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// A recorded run: its name, a beginning of it, `last`, `last-1`, …
+    #[arg(value_name = "RUN_A")]
+    pub(crate) a: String,
+    /// Another one
+    #[arg(value_name = "RUN_B")]
+    pub(crate) b: String,
+    /// Show how long the tasks took that ran in both
+    #[arg(long)]
+    pub(crate) durations: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

@@ -2,9 +2,11 @@
 
 mod args;
 mod diagnostics;
+mod diff;
 mod exit;
 mod explain;
 mod help;
+mod log;
 mod plan;
 mod progress;
 mod run;
@@ -12,6 +14,7 @@ mod session;
 mod show;
 mod size;
 mod text;
+mod timings;
 
 use std::process::ExitCode;
 
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
         Command::Status(arguments) => plan::status(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
+        Command::Log(arguments) => log::log(arguments),
+        Command::Diff(arguments) => diff::diff(arguments),
         Command::Show(arguments) => show::show(arguments),
         Command::Schema => schema(),
         Command::Help(arguments) => help::help(arguments.code.as_deref()),

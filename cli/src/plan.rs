@@ -151,27 +151,55 @@ fn run_reason(reason: &RunReason) -> String {
 pub(crate) fn change(change: &Change) -> String {
     let what = format!("{} {}", change.component.name(), change.name);
     match (&change.old, &change.new) {
-        (Some(old), Some(new)) => format!("{what} changed: {} → {}", value(old), value(new)),
+        (Some(old), Some(new)) => {
+            let (old, new) = pair(old, new);
+            format!("{what} changed: {old} → {new}")
+        }
         (None, Some(new)) => format!("{what} is new: {}", value(new)),
         (Some(old), None) => format!("{what} is gone: {}", value(old)),
         (None, None) => what,
     }
 }
 
+/// So many characters are shown of a value.
+const SHOWN: usize = 60;
+
 /// A value of a key part; digests are cut short.
 pub(crate) fn value(value: &Value) -> String {
-    const SHOWN: usize = 60;
     match value {
         Value::Text(text) if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
             format!("{}…", &text[..12])
         }
-        other => {
-            let text = other.to_string();
-            match text.char_indices().nth(SHOWN) {
-                Some((end, _)) => format!("{}…", &text[..end]),
-                None => text,
-            }
-        }
+        other => cut(&other.to_string()),
+    }
+}
+
+/// Two values of which one became the other; of long ones the places where they differ.
+pub(crate) fn pair(old: &Value, new: &Value) -> (String, String) {
+    /// So much of what they have in common is shown before that.
+    const BEFORE: usize = 20;
+    let (shown, other) = (value(old), value(new));
+    if shown != other {
+        return (shown, other);
+    }
+    let (old, new) = (old.to_string(), new.to_string());
+    let common = old
+        .chars()
+        .zip(new.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let from =
+        |text: &str| -> String { text.chars().skip(common.saturating_sub(BEFORE)).collect() };
+    (
+        format!("…{}", cut(&from(&old))),
+        format!("…{}", cut(&from(&new))),
+    )
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -234,4 +262,25 @@ pub(crate) fn status(arguments: &PlanArgs) -> Result<(), Exit> {
     }
     let _ = writeln!(text, "{}", counts(plan.counts()));
     print(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_long_values_the_difference_is_shown() {
+        let text = |end: &str| Value::Text(format!("{}{end}", "x".repeat(100)));
+        assert_eq!(
+            pair(&text("one"), &text("two")),
+            (
+                format!("…{}one'", "x".repeat(20)),
+                format!("…{}two'", "x".repeat(20))
+            )
+        );
+        let (short, other) = (Value::Int(1), Value::Int(2));
+        assert_eq!(pair(&short, &other), ("1".to_owned(), "2".to_owned()));
+        let digest = |byte: &str| Value::Text(byte.repeat(32));
+        assert_eq!(pair(&digest("0a"), &digest("0b")).0, "0a0a0a0a0a0a…");
+    }
 }

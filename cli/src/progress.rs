@@ -70,17 +70,17 @@ impl Progress {
                 task,
                 attempt,
                 failure,
-                pause_ms,
+                pause_us,
             } => self.line(&format!(
                 "   again  {task}: attempt {attempt} failed: {}; next in {}",
                 failure.message,
-                size::duration(Duration::from_millis(*pause_ms))
+                size::duration(Duration::from_micros(*pause_us))
             )),
             What::TaskFinished {
                 task,
                 how,
                 outputs,
-                duration_ms,
+                spent,
                 ..
             } => {
                 self.end(task);
@@ -89,7 +89,7 @@ impl Progress {
                     Finish::Executed => self.line(&format!(
                         "    done  {task}  {}, {}",
                         size::bytes(bytes),
-                        size::duration(Duration::from_millis(*duration_ms))
+                        size::duration(Duration::from_micros(spent.as_ref().map_or(0, |spent| spent.work_us)))
                     )),
                     Finish::Taken => self.line(&format!("   taken  {task}  from another process")),
                     Finish::Cached | Finish::Shared => {}
@@ -112,6 +112,7 @@ impl Progress {
                 task,
                 failure,
                 attempts,
+                ..
             } => {
                 self.end(task);
                 self.failure(task, failure, *attempts);
@@ -140,7 +141,7 @@ impl Progress {
             What::Interrupted => {
                 self.line("stopping: running tasks end first; press Ctrl-C again to stop at once");
             }
-            What::TaskStarted { .. } | What::RunFinished { .. } => {}
+            What::TaskStarted { .. } | What::PhaseEnded { .. } | What::RunFinished { .. } => {}
         }
     }
 
@@ -189,7 +190,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// A figure with as many digits as say something.
-fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e12 {
         format!("{value}")
     } else {

@@ -4,37 +4,46 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use llmcl_cache::Store;
-use llmcl_engine::events::{Event, FailureKind, Summary, What};
+use llmcl_engine::events::{Event, FailureKind, Phase, Summary, What};
 use llmcl_engine::model::Experiment;
+use llmcl_engine::phases::Phases;
 use llmcl_engine::record::Build;
 use llmcl_engine::resolve::Choices;
 use llmcl_engine::run::{self, End, Run, RunControl, RunError, RunOptions, WorkerProgram};
+use llmcl_engine::timings::Timings;
 use llmcl_stages::api::port::PortType;
 
 use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::progress::Progress;
 use crate::text::{print, tell};
-use crate::{plan, session, size};
+use crate::{plan, session, size, timings};
 
 pub(crate) fn run(arguments: &RunArgs) -> Result<(), Exit> {
+    let mut phases = Phases::begin();
     let registry = llmcl_stages::registry();
     let loaded = session::load(&arguments.experiment, &registry)?;
+    phases.end(Phase::Check);
     let store = session::open(&arguments.store, &arguments.experiment.file)?;
+    phases.end(Phase::Open);
     let experiment = &loaded.experiment;
-    let options = options(arguments)?;
+    let options = options(arguments, phases)?;
     let control = RunControl::default();
     listen(&control);
     let mut progress =
         (!arguments.quiet && !arguments.json).then(|| Progress::new(experiment.tasks.len()));
     let mut printed = Ok(());
     let mut store_failed = false;
+    let mut times = Timings::default();
     let mut sink = |event: &Event| {
         if let Some(progress) = &mut progress {
             progress.show(event);
         }
         if let What::TaskFailed { failure, .. } = &event.what {
             store_failed |= failure.kind == FailureKind::Store;
+        }
+        if arguments.timings {
+            times.add(event);
         }
         if arguments.json && printed.is_ok() {
             printed = print(&(event.to_line() + "\n"));
@@ -48,10 +57,14 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Exit> {
         Ok(run) => run,
         Err(RunError::NotReady(problems)) => return plan::not_ready(&problems),
     };
+    let end_us = options.before.now().saturating_sub(times.last());
     if !arguments.json && !arguments.quiet {
         printed = print(&reports(experiment, &store, &run));
     }
     tell(&summary(&run.summary));
+    if arguments.timings {
+        tell(timings::render(&times.report(timings::LONGEST), Some(end_us)).trim_end());
+    }
     // How the run went counts more than whether anyone read about it.
     if run.summary.interrupted {
         Err(Exit::Interrupted)
@@ -64,7 +77,7 @@ pub(crate) fn run(arguments: &RunArgs) -> Result<(), Exit> {
     }
 }
 
-fn options(arguments: &RunArgs) -> Result<RunOptions, Exit> {
+fn options(arguments: &RunArgs, before: Phases) -> Result<RunOptions, Exit> {
     let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let program = std::env::current_exe().map_err(|error| {
         tell(&format!(
@@ -93,6 +106,7 @@ fn options(arguments: &RunArgs) -> Result<RunOptions, Exit> {
             .to_owned(),
             simd: simd().to_owned(),
         },
+        before,
     })
 }
 
@@ -191,7 +205,7 @@ fn summary(summary: &Summary) -> String {
     format!(
         "{} in {}{}",
         shown.join(", "),
-        size::duration(Duration::from_millis(summary.duration_ms)),
+        size::duration(Duration::from_micros(summary.duration_us)),
         if summary.interrupted {
             "; interrupted, the next run goes on from here"
         } else {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use llmcl_cache::Store;
+use llmcl_cache::{Store, StoreError};
 use llmcl_engine::check::{self, Loaded};
 use llmcl_engine::project;
+use llmcl_engine::runs::{RecordedRun, Runs};
 use llmcl_stages::api::registry::Registry;
 
 use crate::args::{ExperimentArgs, StoreArgs};
@@ -34,4 +35,27 @@ pub(crate) fn open(arguments: &StoreArgs, experiment: &Path) -> Result<Store, Ex
         tell(&format!("error: cannot open the store: {error}"));
         Exit::Store
     })
+}
+
+/// Lists the recorded runs of a store.
+pub(crate) fn runs(store: &Store) -> Result<Runs, Exit> {
+    Runs::of(store).map_err(|error| unreadable(&error))
+}
+
+/// Finds a run among those of a store.
+pub(crate) fn find_run<'a>(runs: &'a Runs, which: &str) -> Result<&'a RecordedRun, Exit> {
+    runs.find(which).map_err(|error| {
+        tell(&format!("error: {error}"));
+        tell("hint: `llmcl log` lists the runs; one that had nothing to do is not recorded");
+        Exit::Usage
+    })
+}
+
+/// Tells that something of the store cannot be read, with the cause.
+pub(crate) fn unreadable(error: &StoreError) -> Exit {
+    match std::error::Error::source(error) {
+        Some(source) => tell(&format!("error: {error}: {source}")),
+        None => tell(&format!("error: {error}")),
+    }
+    Exit::Store
 }

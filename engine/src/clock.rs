@@ -14,6 +14,15 @@ pub(crate) fn compact(time: SystemTime) -> String {
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}.{millisecond:03}Z")
 }
 
+/// A time in microseconds since 1970 (UTC), to the second: `2026-11-21 22:47:00`.
+#[must_use]
+pub fn readable(microseconds: u64) -> String {
+    let seconds = microseconds / 1_000_000;
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
 /// The date that lies this many days after 1970-01-01.
 ///
 /// Years begin in March here, so that the leap day is the last of a year (Howard Hinnant, "chrono-compatible
@@ -47,5 +56,7 @@ mod tests {
         assert_eq!(date(20_778), (2026, 11, 21));
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(951_827_696_789);
         assert_eq!(compact(time), "20000229T123456.789Z");
+        assert_eq!(readable(951_827_696_789_000), "2000-02-29 12:34:56");
+        assert_eq!(readable(u64::MAX).len(), "586524-01-19 08:01:49".len());
     }
 }

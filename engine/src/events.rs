@@ -1,11 +1,13 @@
 //! What happens in a run, as a stream of typed events.
 //!
 //! The engine prints nothing: the terminal, the JSON output, the run's log in the store and the report are readers
-//! of this stream. An event is one line of JSON, `{"v":1,"at":…,"what":{"task_finished":{…}}}`. Readers skip what
-//! they do not know; a change that would mislead them raises `v`.
+//! of this stream. An event is one line of JSON, `{"v":2,"at":…,"what":{"task_finished":{…}}}`. Readers skip what
+//! they do not know; a change that would mislead them raises `v`. `docs/events.md` describes each event.
+//!
+//! Times are microseconds since 1970 (UTC), durations are microseconds and end in `_us`.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use blake3::Hash;
 use llmcl_stages_api::artifact::hex;
@@ -15,14 +17,14 @@ use serde::{Deserialize, Serialize};
 use crate::plan::Counts;
 
 /// The version of the stream.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// The version of the stream: [`VERSION`].
     pub v: u32,
-    /// When it happened, in milliseconds since 1970 (UTC).
+    /// When it was told. Within a run this never goes back.
     pub at: u64,
     /// What happened.
     pub what: What,
@@ -38,10 +40,21 @@ pub enum What {
         run: String,
         /// The experiment.
         experiment: String,
+        /// When the run began: when its first phase did.
+        began: u64,
         /// The number of tasks in each state of the plan.
         planned: Counts,
         /// How many tasks run at a time.
         jobs: usize,
+    },
+    /// A phase of the run is over.
+    PhaseEnded {
+        /// The phase.
+        phase: Phase,
+        /// When it began.
+        began: u64,
+        /// How long it took.
+        took_us: u64,
     },
     /// A task's work begins.
     TaskStarted {
@@ -50,6 +63,8 @@ pub enum What {
         /// Its key.
         #[serde(with = "hex")]
         key: Hash,
+        /// The slot that it runs in, from 0; there are as many as tasks may run at a time.
+        slot: usize,
     },
     /// Another process is at work on the same key; the task waits for it.
     TaskWaiting {
@@ -73,8 +88,8 @@ pub enum What {
         attempt: u32,
         /// Why.
         failure: Failure,
-        /// The pause before the next attempt, in milliseconds.
-        pause_ms: u64,
+        /// The pause before the next attempt.
+        pause_us: u64,
     },
     /// A task's outputs are there.
     TaskFinished {
@@ -87,8 +102,9 @@ pub enum What {
         how: Finish,
         /// The outputs, by port.
         outputs: BTreeMap<String, OutputDigest>,
-        /// How long the work took, in milliseconds; 0 if there was none.
-        duration_ms: u64,
+        /// Where the time went, if the task had a slot in this run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spent: Option<Box<Spent>>,
     },
     /// A gate has an outcome, or a finding.
     GateDecided {
@@ -109,6 +125,9 @@ pub enum What {
         failure: Failure,
         /// How many attempts were made.
         attempts: u32,
+        /// Where the time went, if the task had a slot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spent: Option<Box<Spent>>,
     },
     /// A gate ruled a task out.
     TaskPruned {
@@ -153,6 +172,130 @@ pub enum What {
         /// How it went.
         summary: Summary,
     },
+}
+
+/// The phases of a run, in the order in which they follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The experiment is read and checked.
+    Check,
+    /// The store is opened and its records are read.
+    Open,
+    /// Each task is looked up.
+    Plan,
+    /// The graph is made, and how long each path will take.
+    Prepare,
+    /// What the plan has found done or ruled out is told.
+    TakeOver,
+    /// Tasks run.
+    Tasks,
+}
+
+impl Phase {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Check,
+        Self::Open,
+        Self::Plan,
+        Self::Prepare,
+        Self::TakeOver,
+        Self::Tasks,
+    ];
+
+    /// The word for it, as in the stream.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Open => "open",
+            Self::Plan => "plan",
+            Self::Prepare => "prepare",
+            Self::TakeOver => "take_over",
+            Self::Tasks => "tasks",
+        }
+    }
+}
+
+/// Where the time of a task that had a slot went.
+///
+/// From `ready` on the parts follow one another in the order in which they stand here; what is left until the event
+/// that holds this is told went into telling. `publish_us` is no part of its own. What is 0 is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spent {
+    /// The slot that it ran in, from 0.
+    pub slot: usize,
+    /// When it could have been started.
+    pub ready: u64,
+    /// The task of this run that it waited for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// Waiting for a slot, for memory, or for an exclusive task.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub queue_us: u64,
+    /// Gathering what it needs, and starting its thread.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prepare_us: u64,
+    /// Waiting for the lock of its key, which another process may have.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lock_us: u64,
+    /// Looking for what another process recorded meanwhile.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub look_us: u64,
+    /// Bringing files of the repository into the store.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub import_us: u64,
+    /// Failed attempts, and the pauses after them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries_us: u64,
+    /// The work of the stage kind, in the last attempt.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub work_us: u64,
+    /// Of the work, making outputs durable; together over all threads of the task.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub publish_us: u64,
+    /// Making the record.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub record_us: u64,
+    /// How long it had the slot, from its start to the end of its thread.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub slot_us: u64,
+    /// After that, until its record was flushed. The slot and what hangs on the task do not wait for it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flush_us: u64,
+}
+
+impl Spent {
+    /// When the task got its slot.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.ready.saturating_add(self.queue_us)
+    }
+
+    /// When the task gave its slot back.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.started().saturating_add(self.slot_us)
+    }
+
+    /// The parts that the task had its slot for, each with its name and how long it took, in order.
+    #[must_use]
+    pub fn parts(&self) -> [(&'static str, u64); 7] {
+        [
+            ("prepare", self.prepare_us),
+            ("lock", self.lock_us),
+            ("look", self.look_us),
+            ("import", self.import_us),
+            ("retries", self.retries_us),
+            ("work", self.work_us),
+            ("record", self.record_us),
+        ]
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Where the outputs of a task come from.
@@ -245,8 +388,8 @@ pub struct Summary {
     pub interrupted: bool,
     /// Whether the run has a whole log, or needed none because nothing ran.
     pub log_written: bool,
-    /// How long the run took, in milliseconds.
-    pub duration_ms: u64,
+    /// How long the run took, from when its first phase began.
+    pub duration_us: u64,
 }
 
 impl Summary {
@@ -258,20 +401,6 @@ impl Summary {
 }
 
 impl Event {
-    /// Makes an event that happens now.
-    #[must_use]
-    pub fn now(what: What) -> Self {
-        Self {
-            v: VERSION,
-            at: milliseconds(
-                SystemTime::now()
-                    .duration_since(SystemTime::UNIX_EPOCH)
-                    .unwrap_or_default(),
-            ),
-            what,
-        }
-    }
-
     /// The event as a line of JSON, without the line break.
     #[must_use]
     pub fn to_line(&self) -> String {
@@ -284,3 +413,11 @@ impl Event {
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// A duration in whole microseconds.
+pub(crate) fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

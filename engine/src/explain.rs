@@ -42,6 +42,8 @@ pub enum Nearness {
     SameShape,
     /// The one of the same kind that has the most parts in common.
     SameKind,
+    /// The one that was asked for.
+    Chosen,
 }
 
 /// A part of a key.
@@ -71,13 +73,43 @@ pub fn explain(
     choices: &Choices,
     task: TaskId,
 ) -> Result<Explanation, Trouble> {
+    let found =
+        |keys: (Option<Hash>, Hash), parts: &[Part]| nearest(experiment, store, task, keys, parts);
+    hold(experiment, store, registry, choices, task, found)
+}
+
+/// Explains a task, and holds it against a chosen record.
+///
+/// # Errors
+/// If the task's key cannot be made.
+pub fn explain_against(
+    experiment: &Experiment,
+    store: &Store,
+    registry: &Registry,
+    choices: &Choices,
+    task: TaskId,
+    manifest: Manifest,
+) -> Result<Explanation, Trouble> {
+    let nearness = Nearness::Chosen;
+    let chosen = |_: (Option<Hash>, Hash), _: &[Part]| Some(Against { nearness, manifest });
+    hold(experiment, store, registry, choices, task, chosen)
+}
+
+fn hold(
+    experiment: &Experiment,
+    store: &Store,
+    registry: &Registry,
+    choices: &Choices,
+    task: TaskId,
+    against: impl FnOnce((Option<Hash>, Hash), &[Part]) -> Option<Against>,
+) -> Result<Explanation, Trouble> {
     let resolver = Resolver::new(experiment, registry, choices);
     let plan = plan::make(&resolver, store);
     let walk = resolver.walk(task, &plan.facts)?;
     let (key, shape) = (walk.key(), walk.shape());
     let unknown = walk.unknown.clone();
     let parts = walk.into_parts();
-    let against = nearest(experiment, store, task, (key, shape), &parts);
+    let against = against((key, shape), &parts);
     let changed = against
         .as_ref()
         .map(|against| changes(&against.manifest.parts, &parts))
@@ -87,6 +119,34 @@ pub fn explain(
         against,
         parts: explained(parts, changed, unknown),
     })
+}
+
+/// Holds one record against another, without an experiment. If there is none to hold it against, nothing has
+/// changed.
+#[must_use]
+pub fn between(old: Option<&Manifest>, new: Manifest) -> Vec<Explained> {
+    let changed = old.map(|old| changes(&old.parts, &new.parts));
+    explained(new.parts, changed.unwrap_or_default(), Vec::new())
+}
+
+/// What the store has recorded under a key.
+#[must_use]
+pub fn recorded(store: &Store, key: &Hash) -> Option<Manifest> {
+    read(&store.record(key)?)
+}
+
+/// The last record under a task's name that was made before `time`, in microseconds since 1970 (UTC).
+#[must_use]
+pub fn recorded_before(store: &Store, experiment: &str, task: &str, time: u64) -> Option<Manifest> {
+    let of_task = |record: &Record| {
+        let labels = record::labels(record.body());
+        labels.is_some_and(|labels| labels.experiment == experiment && labels.task == task)
+    };
+    let last = store
+        .records()
+        .filter(|record| record.stamp() / 1_000 < time && of_task(record))
+        .max_by_key(Record::stamp);
+    last.as_ref().and_then(read)
 }
 
 fn explained(

@@ -4,8 +4,9 @@
 //! `llmcl_stages_api`. It prints nothing: what happens is told as a stream of [`events`].
 
 pub mod check;
-mod clock;
+pub mod clock;
 pub mod codes;
+pub mod compare;
 pub mod diagnostic;
 pub mod diff;
 pub mod events;
@@ -16,12 +17,17 @@ pub mod history;
 pub mod key;
 pub mod model;
 pub mod outputs;
+pub mod phases;
 pub mod plan;
 pub mod project;
 pub mod record;
 pub mod resolve;
 pub mod run;
+pub mod runs;
 pub mod schema;
 pub mod source;
 pub mod status;
+pub mod story;
+pub mod timings;
 mod toml_tree;
+pub mod trace;

@@ -43,6 +43,25 @@ pub struct Mistakes {
     pub sources: Sources,
 }
 
+/// Reads the name of an experiment from its file, whatever mistakes there are in the rest of it.
+///
+/// # Errors
+/// The mistakes because of which it has no name.
+pub fn name(path: &Path) -> Result<String, Mistakes> {
+    let text = read(path).map_err(|error| unreadable(path, &error))?;
+    let mut sources = Sources::default();
+    let mut problems = Vec::new();
+    let file = sources.add(path.display().to_string(), Some(path.to_owned()), text);
+    let tree = toml_tree::parse(&sources, file, &mut problems);
+    if problems.is_empty() {
+        let name = Declarations::read(&tree, &mut problems).name;
+        if !name.is_empty() {
+            return Ok(name);
+        }
+    }
+    Err(Mistakes { problems, sources })
+}
+
 /// Reads an experiment file and checks it whole.
 ///
 /// `settings` are those of `--set`, as they were written.
@@ -52,19 +71,21 @@ pub struct Mistakes {
 pub fn load(path: &Path, settings: &[String], registry: &Registry) -> Result<Loaded, Mistakes> {
     match read(path) {
         Ok(text) => load_text(path, text, settings, registry),
-        Err(error) => {
-            let mut sources = Sources::default();
-            let shown = path.display().to_string();
-            let file = sources.add(shown, Some(path.to_owned()), String::new());
-            let problems = vec![Diagnostic::new(
-                Code::MissingFile,
-                format!("cannot read the experiment: {error}"),
-                &Place::new(file, 0..0),
-                "",
-            )];
-            Err(Mistakes { problems, sources })
-        }
+        Err(error) => Err(unreadable(path, &error)),
     }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Mistakes {
+    let mut sources = Sources::default();
+    let shown = path.display().to_string();
+    let file = sources.add(shown, Some(path.to_owned()), String::new());
+    let problems = vec![Diagnostic::new(
+        Code::MissingFile,
+        format!("cannot read the experiment: {error}"),
+        &Place::new(file, 0..0),
+        "",
+    )];
+    Mistakes { problems, sources }
 }
 
 /// Checks the text of an experiment file that lies, or would lie, at `path`.

@@ -2,12 +2,14 @@
 
 use llmcl_cache::{RunLog, Store, StoreError};
 
-use crate::events::{Event, Summary, What};
+use crate::events::{Event, Phase, Summary, VERSION, What};
+use crate::phases::Phases;
 
 /// Tells events to the reader and keeps the log.
 pub(super) struct Announcer<'a> {
     store: &'a Store,
     run: String,
+    pub(super) phases: Phases,
     sink: &'a mut dyn FnMut(&Event),
     log: Log,
 }
@@ -29,11 +31,13 @@ impl<'a> Announcer<'a> {
         store: &'a Store,
         run: String,
         logs: bool,
+        phases: Phases,
         sink: &'a mut dyn FnMut(&Event),
     ) -> Self {
         Self {
             store,
             run,
+            phases,
             sink,
             log: match logs {
                 true => Log::Held(Vec::new()),
@@ -51,7 +55,7 @@ impl<'a> Announcer<'a> {
     pub(super) fn tell(&mut self, what: What) {
         let begins = matches!(what, What::TaskStarted { .. });
         let logged = !matches!(what, What::TaskProgress { .. });
-        let event = Event::now(what);
+        let event = self.event(what);
         (self.sink)(&event);
         if logged {
             let written = self.write(event, begins);
@@ -59,10 +63,18 @@ impl<'a> Announcer<'a> {
         }
     }
 
+    /// Ends a phase, and tells what phases have ended.
+    pub(super) fn end_phase(&mut self, phase: Phase) {
+        self.phases.end(phase);
+        for what in self.phases.news() {
+            self.tell(what);
+        }
+    }
+
     /// Tells that the run is over, and says whether its log is whole.
     pub(super) fn finish(mut self, mut summary: Summary) -> (String, Summary) {
         summary.log_written = true;
-        let mut event = Event::now(What::RunFinished { summary });
+        let mut event = self.event(What::RunFinished { summary });
         let written = self
             .write(event.clone(), false)
             .and_then(|()| match &mut self.log {
@@ -74,6 +86,14 @@ impl<'a> Announcer<'a> {
         event.what = What::RunFinished { summary };
         (self.sink)(&event);
         (self.run, summary)
+    }
+
+    fn event(&self, what: What) -> Event {
+        Event {
+            v: VERSION,
+            at: self.phases.now(),
+            what,
+        }
     }
 
     fn write(&mut self, event: Event, begins: bool) -> Result<(), StoreError> {
@@ -97,7 +117,8 @@ impl<'a> Announcer<'a> {
         if let Err(error) = written {
             self.log = Log::Failed;
             let message = error.to_string();
-            (self.sink)(&Event::now(What::LogFailed { message }));
+            let event = self.event(What::LogFailed { message });
+            (self.sink)(&event);
         }
     }
 }

@@ -14,6 +14,7 @@ use llmcl_stages_api::task::{Outputs, TaskContext, TaskError, TaskErrorKind};
 
 use super::host::{TaskHost, store_error};
 use super::job::{Ended, Job, Message, News};
+use super::watch::{Part, Stopwatch};
 use super::{LONGEST_BACK_OFF, RunControl, RunOptions};
 use crate::events::{Failure, FailureKind, milliseconds};
 use crate::model::{Experiment, Stage};
@@ -39,6 +40,7 @@ pub(super) fn execute(shared: Shared<'_>, job: &Job, messages: &Sender<Message>)
         stage: &shared.experiment.stages[shared.experiment.tasks[job.task].stage],
         job,
         messages,
+        watch: Stopwatch::start(),
     };
     let ended = catch_unwind(AssertUnwindSafe(|| executor.execute())).unwrap_or_else(|panic| {
         Ended::Failed {
@@ -46,7 +48,7 @@ pub(super) fn execute(shared: Shared<'_>, job: &Job, messages: &Sender<Message>)
             attempts: 0,
         }
     });
-    executor.tell(News::Ended(ended));
+    executor.tell(News::Ended(ended, Box::new(executor.watch.read())));
 }
 
 struct Executor<'a> {
@@ -54,6 +56,7 @@ struct Executor<'a> {
     stage: &'a Stage,
     job: &'a Job,
     messages: &'a Sender<Message>,
+    watch: Stopwatch,
 }
 
 /// Why an attempt brought nothing.
@@ -73,13 +76,18 @@ impl Executor<'_> {
             Ok(None) => return Ended::Stopped,
             Err(error) => return failed(store_error(&error).into(), 0),
         };
-        match self.look_again() {
+        self.watch.lap(Part::Lock);
+        let found = self.look_again();
+        self.watch.lap(Part::Look);
+        match found {
             Ok(Some(done)) => return Ended::Taken(done),
             Ok(None) => {}
             Err(error) => return failed(store_error(&error).into(), 0),
         }
         self.tell(News::Started);
-        let ended = match self.import() {
+        let imported = self.import();
+        self.watch.lap(Part::Import);
+        let ended = match imported {
             Ok(()) => self.attempts(),
             Err(error) => failed(error.into(), 0),
         };
@@ -129,13 +137,7 @@ impl Executor<'_> {
                 .and_then(|outside| outside.time_limit)
                 .and_then(|limit| Instant::now().checked_add(limit));
             let failed = match self.attempt(attempt, deadline) {
-                Ok((done, duration, written)) => {
-                    return Ended::Executed {
-                        done,
-                        duration,
-                        written,
-                    };
-                }
+                Ok((done, written)) => return Ended::Executed { done, written },
                 Err(failed) => failed,
             };
             // Whatever it says it failed of: a signal to stop reaches the programs that a task has started, too.
@@ -165,16 +167,13 @@ impl Executor<'_> {
             if !self.wait(pause) {
                 return Ended::Stopped;
             }
+            self.watch.again();
             pause = (pause * 2).min(LONGEST_BACK_OFF);
             attempt += 1;
         }
     }
 
-    fn attempt(
-        &self,
-        attempt: u32,
-        deadline: Option<Instant>,
-    ) -> Result<(Done, Duration, Written), Failed> {
+    fn attempt(&self, attempt: u32, deadline: Option<Instant>) -> Result<(Done, Written), Failed> {
         let Shared {
             store,
             options,
@@ -200,6 +199,8 @@ impl Executor<'_> {
         let clock = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| self.stage.kind.run(&context)));
         let duration = clock.elapsed();
+        self.watch.lap(Part::Work);
+        self.watch.published(host.published());
         let outputs = match result {
             Ok(Ok(outputs)) => outputs,
             Ok(Err(error)) => {
@@ -229,7 +230,7 @@ impl Executor<'_> {
                 tracing::warn!(%error, "could not remove a resumable folder");
             }
         }
-        Ok((done, duration, written))
+        Ok((done, written))
     }
 
     /// Records the outputs. Others can take them from now on; durable they are after a flush.
@@ -274,7 +275,9 @@ impl Executor<'_> {
             inline: &inline,
             body: &body,
         };
-        let written = store.write(new).map_err(|error| {
+        let written = store.write(new);
+        self.watch.lap(Part::Record);
+        let written = written.map_err(|error| {
             let lost = match &error {
                 StoreError::MissingBlob { digest, bytes } => vec![BlobRef {
                     digest: *digest,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,6 +46,8 @@ pub(super) struct State {
     /// Whether the resumable folder was asked for.
     resumable: AtomicBool,
     last_progress: Mutex<Option<Instant>>,
+    /// How long it took to make blobs durable, in nanoseconds; of several threads together.
+    published: AtomicU64,
 }
 
 impl<'a> TaskHost<'a> {
@@ -78,6 +80,11 @@ impl<'a> TaskHost<'a> {
     /// The blobs that were asked for and are not there.
     pub(super) fn lost(&self) -> Vec<BlobRef> {
         std::mem::take(&mut *locked(&self.state.lost))
+    }
+
+    /// How long it took to make blobs durable; of several threads together.
+    pub(super) fn published(&self) -> Duration {
+        Duration::from_nanos(self.state.published.load(Ordering::Relaxed))
     }
 
     /// Whether the task has a resumable folder.
@@ -114,8 +121,8 @@ impl Host for TaskHost<'_> {
 
     fn put(&self, bytes: &[u8]) -> Result<BlobRef, TaskError> {
         if bytes.len() > MOST_INLINE_BYTES {
-            let stored = self.store.put(bytes).map_err(|error| store_error(&error))?;
-            return Ok(from_store(stored));
+            let stored = timed(&self.state.published, || self.store.put(bytes));
+            return Ok(from_store(stored.map_err(|error| store_error(&error))?));
         }
         let blob = llmcl_cache::BlobRef::of(bytes);
         locked(&self.state.inline)
@@ -172,6 +179,15 @@ impl Host for TaskHost<'_> {
     }
 }
 
+/// Adds how long `work` takes, in nanoseconds.
+fn timed<T>(nanoseconds: &AtomicU64, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let result = work();
+    let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    nanoseconds.fetch_add(took, Ordering::Relaxed);
+    result
+}
+
 /// Takes in a blob of unknown length. It becomes a file of the store once it is too long for a record.
 struct Sink<'a> {
     host: &'a TaskHost<'a>,
@@ -202,8 +218,8 @@ impl BlobSink for Sink<'_> {
     fn finish(self: Box<Self>) -> Result<BlobRef, TaskError> {
         match self.writer {
             Some(writer) => {
-                let stored = writer.finish().map_err(|error| store_error(&error))?;
-                Ok(from_store(stored))
+                let stored = timed(&self.host.state.published, || writer.finish());
+                Ok(from_store(stored.map_err(|error| store_error(&error))?))
             }
             None => self.host.put(&self.small),
         }

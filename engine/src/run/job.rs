@@ -12,6 +12,7 @@ use llmcl_stages_api::expr::AxisFields;
 use llmcl_stages_api::task::{Member, Needs};
 use llmcl_stages_api::value::Value;
 
+use super::watch::Laps;
 use crate::events::Failure;
 use crate::key::Part;
 use crate::model::{Experiment, StageId, TaskId};
@@ -57,17 +58,13 @@ pub(super) enum News {
         pause: Duration,
     },
     /// Nothing more comes from this task.
-    Ended(Ended),
+    Ended(Ended, Box<Laps>),
 }
 
 /// How the execution of a task ended.
 pub(super) enum Ended {
     /// It was done, and its record is written.
-    Executed {
-        done: Done,
-        duration: Duration,
-        written: Written,
-    },
+    Executed { done: Done, written: Written },
     /// Another process had done it.
     Taken(Done),
     /// It failed.

@@ -10,6 +10,7 @@ mod job;
 mod queue;
 mod scheduler;
 mod settle;
+mod watch;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use crate::clock;
 use crate::events::{Event, Summary};
 use crate::model::Experiment;
 use crate::outputs::Done;
+use crate::phases::Phases;
 use crate::plan::{self, Problem};
 use crate::record::Build;
 use crate::resolve::{Choices, Resolver};
@@ -46,6 +48,8 @@ pub struct RunOptions {
     pub worker: WorkerProgram,
     /// How this program was built, for the records.
     pub build: Build,
+    /// The clock of the run, with the phases that are over.
+    pub before: Phases,
 }
 
 /// The longest pause between two attempts.

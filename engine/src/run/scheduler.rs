@@ -18,8 +18,9 @@ use super::flusher::Flusher;
 use super::graph::Graph;
 use super::job::{Ended, Job, Message, News, axis_fields_of};
 use super::queue::Queue;
+use super::watch::Watch;
 use super::{End, Run, RunControl, RunOptions};
-use crate::events::{Event, Failure, FailureKind, Finish, What, milliseconds};
+use crate::events::{Event, Failure, FailureKind, Finish, Phase, Spent, What, microseconds};
 use crate::model::{Stage, StageId, TaskId};
 use crate::outputs::{Done, Found, find};
 use crate::plan::Plan;
@@ -50,6 +51,7 @@ pub(super) struct Scheduler<'a> {
     pub(super) announcer: Announcer<'a>,
     pub(super) graph: Graph,
     pub(super) queue: Queue,
+    pub(super) watch: Watch,
     remaining: Vec<Duration>,
     pub(super) facts: Vec<Fact>,
     pub(super) steps: Vec<Step>,
@@ -72,7 +74,6 @@ pub(super) struct Scheduler<'a> {
     pub(super) unconfirmed: VecDeque<Unconfirmed>,
     pub(super) failed: bool,
     pub(super) interrupted: bool,
-    pub(super) begun: Instant,
 }
 
 /// A task that is to be called finished once its record is durable. What hangs on it goes on before that.
@@ -81,7 +82,9 @@ pub(super) struct Unconfirmed {
     pub(super) task: TaskId,
     pub(super) key: Hash,
     pub(super) done: Arc<Done>,
-    pub(super) duration: Duration,
+    pub(super) spent: Option<Box<Spent>>,
+    /// Since when it waits.
+    pub(super) since: Instant,
 }
 
 impl<'a> Scheduler<'a> {
@@ -97,13 +100,16 @@ impl<'a> Scheduler<'a> {
         let experiment = resolver.experiment;
         let count = experiment.tasks.len();
         let planned = plan.counts();
-        let mut announcer = Announcer::new(store, name, planned.run + planned.maybe > 0, sink);
+        let logs = planned.run + planned.maybe > 0;
+        let mut announcer = Announcer::new(store, name, logs, options.before.clone(), sink);
         announcer.tell(What::RunStarted {
             run: announcer.run().to_owned(),
             experiment: experiment.name.clone(),
+            began: options.before.began(),
             planned,
             jobs: options.jobs.get(),
         });
+        announcer.end_phase(Phase::Plan);
         let graph = Graph::of(resolver);
         let remaining = graph.remaining(experiment, &plan, store);
         let mut scheduler = Self {
@@ -116,6 +122,7 @@ impl<'a> Scheduler<'a> {
             },
             announcer,
             queue: Queue::new(options.jobs.get(), options.memory),
+            watch: Watch::new(count),
             remaining,
             facts: vec![Fact::Unknown { gate: None }; count],
             steps: vec![Step::Waiting; count],
@@ -134,9 +141,10 @@ impl<'a> Scheduler<'a> {
             unconfirmed: VecDeque::new(),
             failed: false,
             interrupted: false,
-            begun: Instant::now(),
         };
+        scheduler.announcer.end_phase(Phase::Prepare);
         scheduler.take_over(plan);
+        scheduler.announcer.end_phase(Phase::TakeOver);
         scheduler
     }
 
@@ -184,6 +192,7 @@ impl<'a> Scheduler<'a> {
         });
         self.look_for_stop();
         self.tell_notices();
+        self.announcer.end_phase(Phase::Tasks);
         let summary = self.summary();
         let (name, summary) = self.announcer.finish(summary);
         Run {
@@ -236,6 +245,7 @@ impl<'a> Scheduler<'a> {
         self.owners.insert(key, task);
         self.ready.insert(task, (live, passed_over));
         self.queue.push(task, self.remaining[task], needs);
+        self.watch.ready(task);
     }
 
     fn is_forced(&self, task: TaskId, key: &Hash) -> bool {
@@ -255,6 +265,7 @@ impl<'a> Scheduler<'a> {
                 self.queue.release(task);
                 continue;
             };
+            self.watch.start(task);
             match self.job(task, &live, needs, passed_over) {
                 Ok(job) => {
                     self.steps[task] = Step::Running {
@@ -277,6 +288,7 @@ impl<'a> Scheduler<'a> {
     /// A task that was about to start cannot.
     fn give_up(&mut self, task: TaskId, failure: Failure) {
         self.queue.release(task);
+        self.watch.leave(task);
         let followers = self.release(task);
         self.fail(task, failure, 0);
         for other in followers {
@@ -324,7 +336,8 @@ impl<'a> Scheduler<'a> {
             News::Waiting => self.announcer.tell(What::TaskWaiting { task: name() }),
             News::Started => {
                 if let Step::Running { key, .. } = self.steps[task] {
-                    self.announcer.tell(What::TaskStarted { task: name(), key });
+                    let (task, slot) = (name(), self.watch.slot(task));
+                    self.announcer.tell(What::TaskStarted { task, key, slot });
                 }
             }
             News::Progress { done, total } => self.announcer.tell(What::TaskProgress {
@@ -340,9 +353,13 @@ impl<'a> Scheduler<'a> {
                 task: name(),
                 attempt,
                 failure,
-                pause_ms: milliseconds(pause),
+                pause_us: microseconds(pause),
             }),
-            News::Ended(ended) => self.ended(task, ended),
+            News::Ended(ended, laps) => {
+                self.watch.end(task, &laps);
+                self.ended(task, ended);
+                self.watch.forget();
+            }
         }
     }
 
@@ -353,11 +370,7 @@ impl<'a> Scheduler<'a> {
         };
         let followers = self.release(task);
         match ended {
-            Ended::Executed {
-                done,
-                duration,
-                written,
-            } => {
+            Ended::Executed { done, written } => {
                 self.executed.insert(key);
                 let done = Arc::new(done);
                 // The threads of tasks may tell in another order than they wrote in.
@@ -369,7 +382,8 @@ impl<'a> Scheduler<'a> {
                     task,
                     key,
                     done: Arc::clone(&done),
-                    duration,
+                    spent: self.spent(task),
+                    since: Instant::now(),
                 };
                 self.unconfirmed.insert(place, unconfirmed);
                 self.hand_out(task, done, true);

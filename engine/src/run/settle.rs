@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use blake3::Hash;
 use llmcl_cache::{StoreError, Written};
@@ -10,7 +9,9 @@ use llmcl_cache::{StoreError, Written};
 use super::End;
 use super::host::store_error;
 use super::scheduler::{Scheduler, Step, Unconfirmed};
-use crate::events::{Failure, FailureKind, Finish, OutputDigest, Summary, What, milliseconds};
+use crate::events::{
+    Failure, FailureKind, Finish, OutputDigest, Spent, Summary, What, microseconds,
+};
 use crate::model::TaskId;
 use crate::outputs::Done;
 use crate::resolve::{Fact, Pruning, Trouble};
@@ -23,6 +24,7 @@ impl Scheduler<'_> {
         for next in dependents {
             self.pending[next] -= 1;
             if self.pending[next] == 0 && self.steps[next] == Step::Waiting {
+                self.watch.unblocked(next, task);
                 self.todo.push_back(next);
             }
         }
@@ -47,7 +49,8 @@ impl Scheduler<'_> {
             _ => false,
         };
         if !known {
-            self.tell_finished(task, key, &done, how, Duration::ZERO);
+            let spent = self.spent(task);
+            self.tell_finished(task, key, &done, how, spent);
         }
         self.hand_out(task, done, false);
     }
@@ -72,11 +75,15 @@ impl Scheduler<'_> {
                 task,
                 key,
                 done,
-                duration,
+                mut spent,
+                since,
                 ..
             } = waiting;
+            if let Some(spent) = &mut spent {
+                spent.flush_us = microseconds(since.elapsed());
+            }
             match &result {
-                Ok(()) => self.tell_finished(task, key, &done, Finish::Executed, duration),
+                Ok(()) => self.tell_finished(task, key, &done, Finish::Executed, spent),
                 Err(error) => {
                     // What hangs on it may have run; its own record says what it was made from.
                     self.failed = true;
@@ -86,6 +93,7 @@ impl Scheduler<'_> {
                         task: self.shared.experiment.task_name(task),
                         failure: store_error(error).into(),
                         attempts: 1,
+                        spent,
                     });
                 }
             }
@@ -98,14 +106,14 @@ impl Scheduler<'_> {
         key: Hash,
         done: &Done,
         how: Finish,
-        duration: Duration,
+        spent: Option<Box<Spent>>,
     ) {
         self.announcer.tell(What::TaskFinished {
             task: self.shared.experiment.task_name(task),
             key,
             how,
             outputs: told(done),
-            duration_ms: milliseconds(duration),
+            spent,
         });
         if let Some(outcome) = done.outcome() {
             self.announcer.tell(What::GateDecided {
@@ -133,9 +141,16 @@ impl Scheduler<'_> {
             task: self.shared.experiment.task_name(task),
             failure,
             attempts,
+            spent: self.spent(task),
         });
         self.ends[task] = End::Failed;
         self.settle(task, Fact::Failed);
+    }
+
+    /// Where the time of the task went that has just ended.
+    pub(super) fn spent(&self, task: TaskId) -> Option<Box<Spent>> {
+        let phases = &self.announcer.phases;
+        self.watch.spent(task, phases, self.shared.experiment)
     }
 
     pub(super) fn not_run(&mut self, task: TaskId, because: TaskId) {
@@ -148,9 +163,10 @@ impl Scheduler<'_> {
     }
 
     pub(super) fn summary(&self) -> Summary {
+        let phases = &self.announcer.phases;
         let mut summary = Summary {
             interrupted: self.interrupted,
-            duration_ms: milliseconds(self.begun.elapsed()),
+            duration_us: phases.now().saturating_sub(phases.began()),
             ..Summary::default()
         };
         for end in &self.ends {

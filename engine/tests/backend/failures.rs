@@ -19,6 +19,7 @@ fn failures(ran: &Ran) -> Vec<(&str, Failure, u32)> {
                 task,
                 failure,
                 attempts,
+                ..
             } => Some((task.as_str(), failure.clone(), *attempts)),
             _ => None,
         })
@@ -119,13 +120,13 @@ fn what_may_pass_is_tried_again() {
         let events = ran.events.iter();
         events
             .filter_map(|event| match &event.what {
-                What::TaskRetried { task, pause_ms, .. } if task == name => Some(*pause_ms),
+                What::TaskRetried { task, pause_us, .. } if task == name => Some(*pause_us),
                 _ => None,
             })
             .collect()
     };
-    assert_eq!(pauses("passes"), [1, 2]);
-    assert_eq!(pauses("stays"), [1, 2]);
+    assert_eq!(pauses("passes"), [1_000, 2_000]);
+    assert_eq!(pauses("stays"), [1_000, 2_000]);
 }
 
 #[test]

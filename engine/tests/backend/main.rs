@@ -13,4 +13,5 @@ mod plans;
 mod property;
 mod runs;
 mod scheduling;
+mod timings;
 mod world;

@@ -11,6 +11,7 @@ use llmcl_engine::events::{Event, Finish, What};
 use llmcl_engine::model::{
     Axis, AxisValue, Experiment, Input, InputMember, Stage, StageId, Task, TaskId, When,
 };
+use llmcl_engine::phases::Phases;
 use llmcl_engine::plan::{Plan, plan};
 use llmcl_engine::record::Build;
 use llmcl_engine::resolve::Choices;
@@ -223,6 +224,7 @@ impl World {
                     arguments: Vec::new(),
                 },
                 build: Build::default(),
+                before: Phases::begin(),
             },
             control: RunControl::default(),
         }
