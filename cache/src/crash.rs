@@ -13,6 +13,7 @@ pub const CRASH_VARIABLE: &str = "LLMCL_CRASH_AT";
 pub const CRASH_POINTS: &[&str] = &[
     "session-locked",
     "session-made",
+    "session-uses",
     "blob-made",
     "blob-written",
     "blob-synced",

@@ -30,6 +30,8 @@ pub(crate) struct Index {
     /// Blobs inside records: the record's place in `records`, and which of its inline blobs it is.
     inline: HashMap<Hash, (usize, usize), DigestHashing>,
     latest_stamp: u64,
+    /// How often records had been removed from the store before this was read.
+    removals: u64,
 }
 
 /// How far a segment has been read.
@@ -89,11 +91,23 @@ impl Index {
         }
     }
 
-    /// Reads what has been appended to any segment since the last time.
-    pub(crate) fn refresh(&mut self, folder: &Path, notices: &Notices) -> Result<(), StoreError> {
+    /// How often records had been removed from the store before this was read.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// Reads what has been appended to any segment since the last time; everything, if records have been removed
+    /// since. `removals` is how often that has happened in all.
+    pub(crate) fn refresh(
+        &mut self,
+        folder: &Path,
+        removals: u64,
+        notices: &Notices,
+    ) -> Result<(), StoreError> {
         let listing = list_segments(folder)?;
-        if self.has_shrunk(&listing) {
+        if self.removals != removals || self.has_shrunk(&listing) {
             *self = Index::default();
+            self.removals = removals;
         }
         for (id, bytes) in listing {
             let segment = self.segments.get(&id);

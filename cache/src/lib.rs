@@ -38,6 +38,7 @@ mod scratch;
 mod segment;
 mod session;
 mod store;
+mod uses;
 
 pub use blake3::Hash;
 
