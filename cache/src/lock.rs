@@ -1,6 +1,6 @@
 //! Locks of keys: of several processes and threads one works on a key.
 //!
-//! All are bytes of one file, `locks`, at an offset that the key determines; two bytes beyond those of keys are for
+//! All are bytes of one file, `locks`, at an offset that the key determines; three bytes beyond those of keys are for
 //! collections, which `uses` and `maintenance` take. An open file description lock
 //! belongs to the opening of the file, so each guard opens it anew and threads exclude one another just as
 //! processes do; the system releases it when the owner dies, however it dies.
@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use blake3::Hash;
 use nix::errno::Errno;
@@ -23,10 +23,18 @@ use crate::store::Store;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long new readers are kept out at a time, and how long they are let in again.
+const TURNSTILE_TIME: Duration = Duration::from_millis(50);
+const TURNSTILE_PAUSE: Duration = Duration::from_millis(150);
+
 /// The byte that whoever uses the store shares, and that is taken alone to remove something. Keys have those below.
 pub(crate) const COLLECTION_BYTE: i64 = 1 << 62;
 /// The byte that one collection at a time takes alone. As long as it is taken, no list of uses is removed.
 pub(crate) const COLLECTOR_BYTE: i64 = COLLECTION_BYTE + 1;
+
+/// The byte that a process shares while it waits to share the collection byte for long. A collection that cannot get
+/// that byte takes this one alone for a moment, so that those who have it become fewer.
+pub(crate) const TURNSTILE_BYTE: i64 = COLLECTION_BYTE + 2;
 
 /// The file whose bytes are locked, in the store at `root`.
 pub(crate) fn locks_path(root: &Path) -> PathBuf {
@@ -71,7 +79,7 @@ impl Store {
 
 /// Tries until it gets something, at growing intervals of up to 50 milliseconds. `on_wait` is called after the
 /// first try that brought nothing; once `cancelled` says true the result is `None`.
-pub(crate) fn wait_for<T>(
+fn wait_for<T>(
     cancelled: &dyn Fn() -> bool,
     on_wait: &mut dyn FnMut(),
     mut attempt: impl FnMut() -> Result<Option<T>, StoreError>,
@@ -89,6 +97,18 @@ pub(crate) fn wait_for<T>(
         let now = pause.unwrap_or(FIRST_PAUSE);
         std::thread::sleep(now);
         pause = Some(LONGEST_PAUSE.min(now * 2));
+    }
+}
+
+/// The same without an end.
+pub(crate) fn wait<T>(
+    on_wait: &mut dyn FnMut(),
+    mut attempt: impl FnMut() -> Result<Option<T>, StoreError>,
+) -> Result<T, StoreError> {
+    loop {
+        if let Some(got) = wait_for(&|| false, on_wait, &mut attempt)? {
+            return Ok(got);
+        }
     }
 }
 
@@ -131,6 +151,40 @@ pub(crate) fn share_byte(file: &File, offset: i64) -> io::Result<()> {
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Waits for the collection byte and shares it, and lets a collection go first that waits for it.
+pub(crate) fn share_for_long(file: &File) -> io::Result<()> {
+    share_byte(file, TURNSTILE_BYTE)?;
+    let shared = share_byte(file, COLLECTION_BYTE);
+    unlock(file, TURNSTILE_BYTE);
+    shared
+}
+
+/// Waits until nobody shares the collection byte, and takes it alone. `on_wait` is called if that takes long.
+///
+/// Those who share it for long are kept out for a moment at a time only: as long as one of them has it, the others
+/// must not have to wait.
+pub(crate) fn take_alone(file: &File, on_wait: &mut dyn FnMut()) -> io::Result<()> {
+    let mut told = false;
+    loop {
+        let end = Instant::now() + TURNSTILE_TIME;
+        let mut closed = false;
+        while Instant::now() < end {
+            closed = closed || try_lock_byte(file, Kind::Alone, TURNSTILE_BYTE)?;
+            if try_lock_byte(file, Kind::Alone, COLLECTION_BYTE)? {
+                unlock(file, TURNSTILE_BYTE);
+                return Ok(());
+            }
+            std::thread::sleep(FIRST_PAUSE);
+        }
+        unlock(file, TURNSTILE_BYTE);
+        if !told {
+            on_wait();
+            told = true;
+        }
+        std::thread::sleep(TURNSTILE_PAUSE);
     }
 }
 

@@ -113,6 +113,11 @@ pub(crate) fn session_of(entry: &str) -> &str {
     name.unwrap_or(entry)
 }
 
+/// Whether an entry of `tmp` is a list of uses.
+pub(crate) fn is_uses(entry: &str) -> bool {
+    entry.ends_with(USES)
+}
+
 /// Removes the list of a session's uses, unless there is a collection: then it stays for that, and a later process
 /// sweeps it. It need not exist.
 fn remove_uses(root: &Path, tmp: &Path, name: &str) -> io::Result<()> {

@@ -188,7 +188,7 @@ fn share(path: &Path) -> io::Result<Option<File>> {
         }
         file => file?,
     };
-    match lock::share_byte(&file, COLLECTION_BYTE) {
+    match lock::share_for_long(&file) {
         Ok(()) => Ok(Some(file)),
         Err(error) if cannot_lock(&error) => Ok(None),
         Err(error) => Err(error),
