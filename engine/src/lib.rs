@@ -20,6 +20,7 @@ pub mod plan;
 pub mod project;
 pub mod record;
 pub mod resolve;
+pub mod roots;
 pub mod run;
 pub mod schema;
 pub mod source;

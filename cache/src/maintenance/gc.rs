@@ -14,6 +14,7 @@ use super::mark::{Mark, Reason, Which};
 use super::removal::{Damage, Verdict, take_out};
 use super::survey::{Found, Resumable, Survey, is_locked};
 use crate::crash::crash_point;
+use crate::disk;
 use crate::error::{Context, StoreError};
 use crate::frame::{HEADER_BYTES, SegmentId};
 use crate::lock::{locks_path, offset_of, try_lock};
@@ -235,6 +236,11 @@ impl<'a> Plan<'a> {
         failures: &mut Vec<StoreError>,
         on_wait: &mut dyn FnMut(),
     ) -> Result<(), StoreError> {
+        // A newer record may stand in for one that goes, and not be durable yet.
+        for found in self.survey.segments.values().filter(|found| found.is_file) {
+            let file = File::open(&found.path).context("open", &found.path)?;
+            disk::sync_content(&file, &found.path)?;
+        }
         let segments: Vec<SegmentId> = self
             .waste()
             .into_iter()
