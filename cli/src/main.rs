@@ -1,6 +1,7 @@
 //! The llmcl binary: commands, rendering, exit codes.
 
 mod args;
+mod cache;
 mod diagnostics;
 mod exit;
 mod explain;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Explain(arguments) => explain::explain(arguments),
         Command::Show(arguments) => show::show(arguments),
+        Command::Cache(command) => cache::cache(command),
         Command::Schema => schema(),
         Command::Help(arguments) => help::help(arguments.code.as_deref()),
         Command::Worker { name } => worker(name),
