@@ -113,7 +113,7 @@ fn to_text(report: &GcReport, arguments: &GcArgs) -> String {
             "is still"
         };
         text.push_str(&format!(
-            "the store {would} {} over the size asked for; `--keep-runs` with a smaller number keeps less\n",
+            "the store {would} {} over the size asked for, because of what is kept\n",
             size::bytes(over)
         ));
     }
