@@ -367,6 +367,23 @@ fn what_was_used_and_recorded_during_a_collection_is_kept_by_it() {
 }
 
 #[test]
+fn a_blob_that_was_put_or_found_stays_until_a_record_names_it() {
+    let (_folder, root) = store_of(&["put", "found"]);
+    let user = Store::open(&root).unwrap();
+    let fresh = user.put(b"fresh").unwrap();
+    // The file of this one is there already, and nothing else keeps it.
+    let stored = user.put(&Sample::new("put").content()).unwrap();
+    let found = blob_of("found");
+    assert!(user.has_blob(&found.digest, found.bytes));
+    keep(&root, &[]);
+    assert_eq!(present(&root, &["put", "found"]), [""; 0]);
+    Sample::new("new")
+        .append(&user, &[fresh, stored, found])
+        .unwrap();
+    Sample::new("new").read_all(&user);
+}
+
+#[test]
 fn where_records_cannot_be_seen_no_blob_goes() {
     let (_folder, root) = store_of(&["a"]);
     let id = "0".repeat(32);
