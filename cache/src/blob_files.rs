@@ -18,6 +18,8 @@ use crate::notice::{Notice, Notices};
 
 /// How many blobs can be verified at once; a power of two up to 256.
 const STRIPES: usize = 64;
+/// The folder of blobs.
+pub(crate) const BLOBS: &str = "blobs";
 const READ_BYTES: usize = 1 << 20;
 
 pub(crate) struct BlobFiles {
@@ -53,7 +55,7 @@ enum SetAside {
 impl BlobFiles {
     pub(crate) fn new(root: &Path) -> BlobFiles {
         BlobFiles {
-            folder: root.join("blobs"),
+            folder: root.join(BLOBS),
             quarantine: root.join("quarantine"),
             verified: std::array::from_fn(|_| Mutex::default()),
         }
@@ -172,7 +174,7 @@ impl BlobFiles {
         let metadata = file.metadata().map_err(flaw)?;
         let state = FileState::of(&metadata);
         if verified.get(digest) != Some(&state) {
-            if digest_of(&file).map_err(flaw)? != *digest {
+            if digest_of(&file, |_| {}).map_err(flaw)? != *digest {
                 return Err(Flaw::Damaged(state));
             }
             verified.insert(*digest, state);
@@ -188,8 +190,7 @@ impl BlobFiles {
         damaged: &FileState,
         notices: &Notices,
     ) -> SetAside {
-        let name = format!("{}.{}", digest.to_hex(), disk::random_name());
-        let quarantined = self.quarantine.join(name);
+        let quarantined = self.quarantine_path(digest.to_hex().as_str());
         let moved = self.move_damaged(path, &quarantined, damaged);
         if !matches!(moved, Ok(false)) {
             notices.add(Notice::DamagedBlob {
@@ -207,6 +208,26 @@ impl BlobFiles {
         }
     }
 
+    /// A new place for what is set aside from under this name.
+    pub(crate) fn quarantine_path(&self, name: &str) -> PathBuf {
+        self.quarantine
+            .join(format!("{name}.{}", disk::random_name()))
+    }
+
+    /// Moves something into quarantine.
+    pub(crate) fn move_aside(&self, path: &Path, to: &Path) -> Result<(), StoreError> {
+        self.make_quarantine()
+            .context("make the folder", &self.quarantine)?;
+        disk::rename(path, to)
+    }
+
+    fn make_quarantine(&self) -> io::Result<()> {
+        match fs::create_dir(&self.quarantine) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Moves a damaged file; false if it is no longer there, for instance because someone has healed it.
     fn move_damaged(&self, path: &Path, to: &Path, damaged: &FileState) -> io::Result<bool> {
         let is_damaged_one = |path: &Path| match fs::symlink_metadata(path) {
@@ -217,10 +238,7 @@ impl BlobFiles {
         if !is_damaged_one(path)? {
             return Ok(false);
         }
-        match fs::create_dir(&self.quarantine) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        self.make_quarantine()?;
         match fs::rename(path, to) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             result => result?,
@@ -250,14 +268,18 @@ fn flaw_of(error: io::Error, path: &Path, state: Option<FileState>) -> Flaw {
     }
 }
 
-/// Digest of a file's content. It is read, not mapped, so that a failing disk is an error and not a signal.
-fn digest_of(mut file: &File) -> io::Result<Hash> {
+/// Digest of a file's content; `on_read` is given the number of bytes of each piece. The file is read, not mapped, so
+/// that a failing disk is an error and not a signal.
+pub(crate) fn digest_of(mut file: &File, mut on_read: impl FnMut(u64)) -> io::Result<Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; READ_BYTES];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(hasher.finalize()),
-            Ok(count) => hasher.update(&buffer[..count]),
+            Ok(count) => {
+                on_read(count as u64);
+                hasher.update(&buffer[..count])
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };

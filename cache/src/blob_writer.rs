@@ -106,6 +106,8 @@ impl BlobWriter {
         let digest = hasher.finalize();
         let files = store.blob_files();
         let (blob_path, folder) = files.path(&digest);
+        // Before looking whether it is there: it must not go after that.
+        store.protect(&[digest])?;
         if !files.is_intact_or_cleared(&digest, store.notice_list())? {
             file.set_permissions(Permissions::from_mode(0o444))
                 .context("protect", path)?;

@@ -13,6 +13,7 @@ pub const CRASH_VARIABLE: &str = "LLMCL_CRASH_AT";
 pub const CRASH_POINTS: &[&str] = &[
     "session-locked",
     "session-made",
+    "session-uses",
     "blob-made",
     "blob-written",
     "blob-synced",
@@ -26,6 +27,23 @@ pub const CRASH_POINTS: &[&str] = &[
     "record-synced",
     "blob-set-aside",
 ];
+
+/// The points that a collection passes, in the order in which one passes them that rewrites a segment, makes holes
+/// in another, and removes blobs. `repair` passes those of segments.
+pub const COLLECTION_CRASH_POINTS: &[&str] = &[
+    "collection-begun",
+    "collection-segment-written",
+    "collection-removal-counted",
+    "collection-segment-renamed",
+    "collection-segment-durable",
+    "collection-segment-removed",
+    "collection-hole-written",
+    "collection-blobs-moved",
+    "collection-blobs-removed",
+];
+
+/// The points that the mending of a log passes.
+pub const REPAIR_CRASH_POINTS: &[&str] = &["repair-log-copied", "repair-log-replaced"];
 
 struct Armed {
     name: String,

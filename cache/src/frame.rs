@@ -113,7 +113,9 @@ pub(crate) fn decode_header(id: SegmentId, bytes: &[u8]) -> Header {
 enum Decoded {
     /// An intact frame with a record; the range is that of its body.
     Record(Range<usize>),
-    /// A frame to be passed over: a hole, or of a kind that this program does not know. It has this length.
+    /// A hole, to be passed over. It has this length.
+    Hole(usize),
+    /// A frame of a kind that this program does not know, to be passed over and kept. It has this length.
     Other(usize),
     /// The head is intact and gives this length, but the body is damaged.
     DamagedBody(usize),
@@ -187,6 +189,7 @@ impl FrameKey {
                 Decoded::Record(body)
             }
             KIND_RECORD => Decoded::DamagedBody(HEAD_BYTES + length),
+            KIND_HOLE => Decoded::Hole(HEAD_BYTES + length),
             _ => Decoded::Other(HEAD_BYTES + length),
         }
     }
@@ -205,7 +208,11 @@ impl FrameKey {
         while position < bytes.len() {
             let next = match self.decode(offset + position as u64, bytes, position) {
                 Decoded::Record(body) if on_record(body.clone()) => Ok(body.end),
-                Decoded::Other(length) => Ok(position + length),
+                Decoded::Hole(length) => Ok(position + length),
+                Decoded::Other(length) => {
+                    scan.has_other = true;
+                    Ok(position + length)
+                }
                 Decoded::Record(body) => Err(Some(body.end)),
                 Decoded::DamagedBody(length) => Err(Some(position + length)),
                 Decoded::NoFrame => Err(find_marker(bytes, position + 1)),
@@ -235,6 +242,8 @@ pub(crate) struct Scan {
     pub(crate) consumed: usize,
     /// Stretches without an intact frame that have an intact frame after them.
     pub(crate) damaged: Vec<Range<usize>>,
+    /// Whether there are intact frames of kinds that this program does not know.
+    pub(crate) has_other: bool,
 }
 
 fn find_marker(bytes: &[u8], from: usize) -> Option<usize> {

@@ -30,6 +30,8 @@ pub(crate) struct Index {
     /// Blobs inside records: the record's place in `records`, and which of its inline blobs it is.
     inline: HashMap<Hash, (usize, usize), DigestHashing>,
     latest_stamp: u64,
+    /// How often records had been removed from the store before this was read.
+    removals: u64,
 }
 
 /// How far a segment has been read.
@@ -39,9 +41,20 @@ pub(crate) struct Segment {
     pub(crate) consumed: u64,
     /// Stretches of the file that hold no intact frame and are followed by one that does.
     pub(crate) damaged: Vec<Range<u64>>,
+    /// Whether it has frames of kinds that this program does not know, which must be kept.
+    pub(crate) has_other: bool,
     /// Whether it is not read again and never appended to: its header is damaged or of a later version, or it
     /// could not be read.
     frozen: bool,
+    /// Whether it may hold records that are not seen: it is of a later version, or could not be read.
+    unseen: bool,
+}
+
+impl Segment {
+    /// Whether it is all known and undamaged, as far as it has been read.
+    pub(crate) fn is_intact(&self) -> bool {
+        !self.frozen && !self.has_other && self.damaged.is_empty()
+    }
 }
 
 impl Index {
@@ -83,17 +96,37 @@ impl Index {
         self.segments.get(&id)
     }
 
+    /// The segments that may hold records which are not seen.
+    pub(crate) fn unseen(&self) -> impl Iterator<Item = SegmentId> {
+        let segments = self.segments.iter();
+        segments
+            .filter(|(_, segment)| segment.unseen)
+            .map(|(id, _)| *id)
+    }
+
     pub(crate) fn forget_damage(&mut self, id: SegmentId) {
         if let Some(segment) = self.segments.get_mut(&id) {
             segment.damaged.clear();
         }
     }
 
-    /// Reads what has been appended to any segment since the last time.
-    pub(crate) fn refresh(&mut self, folder: &Path, notices: &Notices) -> Result<(), StoreError> {
+    /// How often records had been removed from the store before this was read.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
+    }
+
+    /// Reads what has been appended to any segment since the last time; everything, if records have been removed
+    /// since. `removals` is how often that has happened in all.
+    pub(crate) fn refresh(
+        &mut self,
+        folder: &Path,
+        removals: u64,
+        notices: &Notices,
+    ) -> Result<(), StoreError> {
         let listing = list_segments(folder)?;
-        if self.has_shrunk(&listing) {
+        if self.removals != removals || self.has_shrunk(&listing) {
             *self = Index::default();
+            self.removals = removals;
         }
         for (id, bytes) in listing {
             let segment = self.segments.get(&id);
@@ -106,7 +139,9 @@ impl Index {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     // Not tried again by this process, so that it is said once.
-                    self.segments.entry(id).or_default().frozen = true;
+                    let segment = self.segments.entry(id).or_default();
+                    segment.frozen = true;
+                    segment.unseen = true;
                     notices.add(Notice::UnreadableSegment {
                         segment: path,
                         error,
@@ -160,6 +195,7 @@ impl Index {
                 }
                 Header::Future { version } => {
                     segment.frozen = true;
+                    segment.unseen = true;
                     self.segments.insert(id, segment);
                     notices.add(Notice::FutureSegment {
                         segment: path.to_owned(),
@@ -198,6 +234,7 @@ impl Index {
         let known = self.segments.entry(id).or_default();
         known.consumed = offset + scan.consumed as u64;
         known.frozen |= segment.frozen;
+        known.has_other |= scan.has_other;
         known.damaged.append(&mut segment.damaged);
         Ok(())
     }

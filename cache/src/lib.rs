@@ -7,6 +7,8 @@
 //! - **records**: what is known under a key: which blobs the outputs are, and the engine's own bytes
 //!   ([`Store::append`], [`Store::record`]);
 //! - **key locks**, so that of several processes one works on a key ([`Store::lock`]);
+//! - **maintenance**: [`Store::verify`], [`Store::size`], and beside runs [`Store::collector`], which removes what
+//!   nothing needs and repairs;
 //! - **scratch** and **resumable** folders for work in progress, and the **logs** of runs.
 //!
 //! Three rules carry everything else:
@@ -30,6 +32,7 @@ mod frame;
 mod group_commit;
 mod index;
 mod lock;
+mod maintenance;
 mod map;
 mod notice;
 mod record;
@@ -39,14 +42,21 @@ mod scratch;
 mod segment;
 mod session;
 mod store;
+mod uses;
 
 pub use blake3::Hash;
 
 pub use crate::blob::{Blob, StoredBlob};
 pub use crate::blob_writer::BlobWriter;
-pub use crate::crash::{CRASH_POINTS, CRASH_VARIABLE, crash_point};
+pub use crate::crash::{
+    COLLECTION_CRASH_POINTS, CRASH_POINTS, CRASH_VARIABLE, REPAIR_CRASH_POINTS, crash_point,
+};
 pub use crate::error::{BlobError, StoreError};
 pub use crate::lock::KeyLock;
+pub use crate::maintenance::{
+    Amount, Collector, Fault, Finding, Freed, GcOptions, GcReport, Kept, LogLine, Progress,
+    RepairReport, Repaired, Root, SizeReport, VerifyOptions, VerifyReport,
+};
 pub use crate::notice::Notice;
 pub use crate::record::{BlobRef, MAX_RECORD_BYTES, NewRecord, Record};
 pub use crate::run_log::RunLog;

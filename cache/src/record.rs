@@ -7,7 +7,7 @@ use std::sync::Arc;
 use blake3::Hash;
 
 use crate::error::StoreError;
-use crate::frame::{MAX_BODY_BYTES, SegmentId, array_at, u32_at, u64_at};
+use crate::frame::{HEAD_BYTES, MAX_BODY_BYTES, SegmentId, array_at, u32_at, u64_at};
 
 /// The largest encoded record in bytes, the blobs inside it included.
 pub const MAX_RECORD_BYTES: u64 = MAX_BODY_BYTES as u64;
@@ -60,6 +60,16 @@ pub(crate) struct Chunk {
     /// Where in the segment it begins, in bytes.
     pub(crate) offset: u64,
     pub(crate) bytes: Vec<u8>,
+}
+
+/// Where a frame is. No two frames ever have the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) segment: SegmentId,
+    /// In bytes from the start of the segment.
+    pub(crate) offset: u64,
+    /// Length of the frame.
+    pub(crate) bytes: u64,
 }
 
 /// An intact record. Cheap to clone; it keeps the bytes that it was read with alive.
@@ -171,6 +181,21 @@ impl Record {
     /// The segment that it was read from.
     pub(crate) fn segment(&self) -> SegmentId {
         self.chunk.segment
+    }
+
+    /// Where the record's frame is.
+    pub(crate) fn place(&self) -> Place {
+        let body = self.chunk.offset + self.start as u64;
+        Place {
+            segment: self.chunk.segment,
+            offset: body - HEAD_BYTES as u64,
+            bytes: (HEAD_BYTES + self.end - self.start) as u64,
+        }
+    }
+
+    /// The body of the record's frame.
+    pub(crate) fn encoded(&self) -> &[u8] {
+        self.bytes()
     }
 
     /// What the newer of two records under one key has the larger of.

@@ -9,6 +9,14 @@ use crate::disk;
 use crate::error::{Context, StoreError};
 use crate::store::Store;
 
+/// What the names of logs end in.
+pub(crate) const EXTENSION: &str = ".jsonl";
+
+/// The folder of the logs of the store at `root`.
+pub(crate) fn runs_folder(root: &Path) -> PathBuf {
+    root.join("runs")
+}
+
 /// The log of one run, `runs/<run>.jsonl`. One writer at a time has it.
 pub struct RunLog {
     file: File,
@@ -27,9 +35,9 @@ impl Store {
             });
         }
         self.session()?;
-        let folder = self.root().join("runs");
+        let folder = runs_folder(self.root());
         disk::make_folders(&folder)?;
-        let path = folder.join(format!("{run}.jsonl"));
+        let path = folder.join(format!("{run}{EXTENSION}"));
         let file = OpenOptions::new()
             .read(true)
             .append(true)

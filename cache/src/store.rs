@@ -19,6 +19,7 @@ use crate::notice::{Notice, Notices};
 use crate::record::{self, BlobRef, InlineContent, NewRecord, Record};
 use crate::segment::{SegmentWriter, Segments, Unflushed};
 use crate::session::Session;
+use crate::uses::Uses;
 
 /// A content-addressed store in a folder. Cheap to clone; clones and threads share one state.
 #[derive(Clone)]
@@ -29,6 +30,7 @@ struct Shared {
     index: RwLock<Index>,
     blobs: BlobFiles,
     notices: Notices,
+    uses: Uses,
     /// Made at the first write.
     session: Mutex<Option<Arc<Session>>>,
     /// Taken at the first append.
@@ -56,13 +58,15 @@ pub struct Written(u64);
 impl Store {
     /// Opens the store at `root` and reads its records.
     ///
-    /// Nothing is written: a store that does not exist is empty, and its folders are made at the first write.
+    /// Nothing is written: a store that does not exist is empty, and its folders are made at the first write. Until
+    /// then, or until the store is dropped, no collection removes anything; see `FORMAT.md` for what holds then.
     pub fn open(root: &Path) -> Result<Store, StoreError> {
         let store = Store(Arc::new(Shared {
             root: root.to_owned(),
             index: RwLock::default(),
             blobs: BlobFiles::new(root),
             notices: Notices::default(),
+            uses: Uses::new(root),
             session: Mutex::default(),
             writer: Mutex::default(),
             commits: GroupCommit::default(),
@@ -78,8 +82,12 @@ impl Store {
         &self.0.root
     }
 
-    /// The newest intact record under a key, as of the last [`Store::refresh`] or [`Store::append`].
+    /// The newest intact record under a key, as of the last [`Store::refresh`] or [`Store::append`]. No collection
+    /// removes it, or what it names, as long as this process lives.
     pub fn record(&self, key: &Hash) -> Option<Record> {
+        self.index().newest(key)?;
+        // What cannot be protected is a miss.
+        self.protect(&[*key]).ok()?;
         self.index().newest(key).cloned()
     }
 
@@ -95,8 +103,23 @@ impl Store {
 
     /// Reads what other processes have appended.
     pub fn refresh(&self) -> Result<(), StoreError> {
+        self.0.uses.undisturbed(|removals| self.read_on(removals))
+    }
+
+    fn read_on(&self, removals: u64) -> Result<(), StoreError> {
         let mut index = self.0.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.refresh(&records_folder(self.root()), &self.0.notices)
+        index.refresh(&records_folder(self.root()), removals, &self.0.notices)
+    }
+
+    /// Keeps what the store has of these keys and digests from being collected as long as this process lives. What
+    /// the index says of them afterwards is so.
+    pub(crate) fn protect(&self, used: &[Hash]) -> Result<(), StoreError> {
+        self.0.uses.add(used, |removals| {
+            if self.index().removals() == removals {
+                return Ok(());
+            }
+            self.read_on(removals)
+        })
     }
 
     /// Appends a record. It is durable, and found by all who read on, when this returns.
@@ -116,8 +139,12 @@ impl Store {
             .map(|bytes| BlobRef::of(bytes))
             .collect();
         let inside: HashSet<&BlobRef> = inline.iter().collect();
-        for blob in record.blobs {
-            if !inside.contains(blob) && !self.has_blob(&blob.digest, blob.bytes) {
+        let outside = record.blobs.iter().filter(|blob| !inside.contains(blob));
+        let mut used: Vec<Hash> = outside.clone().map(|blob| blob.digest).collect();
+        used.push(record.key);
+        self.protect(&used)?;
+        for blob in outside {
+            if !self.holds(&blob.digest, blob.bytes) {
                 return Err(StoreError::MissingBlob {
                     digest: blob.digest,
                     bytes: blob.bytes,
@@ -138,12 +165,17 @@ impl Store {
     pub fn missing(&self, record: &Record) -> Vec<BlobRef> {
         record
             .blobs()
-            .filter(|blob| !self.has_blob(&blob.digest, blob.bytes))
+            .filter(|blob| !self.holds(&blob.digest, blob.bytes))
             .collect()
     }
 
-    /// Whether the store holds a blob of this digest and this length in bytes. Does not look into it.
+    /// Whether the store holds a blob of this digest and this length in bytes. Does not look into it. If so, no
+    /// collection removes it as long as this process lives.
     pub fn has_blob(&self, digest: &Hash, bytes: u64) -> bool {
+        self.holds(digest, bytes) && self.protect(&[*digest]).is_ok() && self.holds(digest, bytes)
+    }
+
+    fn holds(&self, digest: &Hash, bytes: u64) -> bool {
         let inline_bytes = self
             .index()
             .inline(digest)
@@ -289,7 +321,8 @@ impl Store {
         }
         self.0.blobs.make_folders()?;
         disk::sync_folder(self.root())?;
-        let begun = Arc::new(Session::begin(&self.root().join("tmp"))?);
+        let begun = Arc::new(Session::begin(self.root())?);
+        self.0.uses.begin_list(&begun)?;
         *session = Some(Arc::clone(&begun));
         Ok(begun)
     }
@@ -302,7 +335,7 @@ impl Store {
         &self.0.notices
     }
 
-    fn index(&self) -> RwLockReadGuard<'_, Index> {
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
         self.0.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

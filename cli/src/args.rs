@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cache::args::CacheCommand;
 use crate::size::Size;
 
 /// Runs experiments on language-model weights: a TOML file describes a DAG of stages, and only what is not done
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Print what a task put out, or copy it into a folder
     Show(ShowArgs),
+    /// Look after the store: check it, clean it up, repair it
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Print the JSON Schema of experiment files
     Schema,
     /// Explain a code such as E0103, or list all codes

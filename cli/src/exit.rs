@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Failed,
     /// Something that the run needs from outside is not there: nothing was run.
     NotReady,
-    /// The store or the output could not be read or written.
+    /// The store or the output could not be read or written, or the store is damaged.
     Store,
     /// Ctrl-C or a request to end.
     Interrupted,

@@ -1,6 +1,7 @@
 //! The llmcl binary: commands, rendering, exit codes.
 
 mod args;
+mod cache;
 mod diagnostics;
 mod diff;
 mod exit;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Log(arguments) => log::log(arguments),
         Command::Diff(arguments) => diff::diff(arguments),
         Command::Show(arguments) => show::show(arguments),
+        Command::Cache(command) => cache::cache(command),
         Command::Schema => schema(),
         Command::Help(arguments) => help::help(arguments.code.as_deref()),
         Command::Worker { name } => worker(name),

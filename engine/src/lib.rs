@@ -22,6 +22,7 @@ pub mod plan;
 pub mod project;
 pub mod record;
 pub mod resolve;
+pub mod roots;
 pub mod run;
 pub mod runs;
 pub mod schema;

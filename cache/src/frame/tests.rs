@@ -123,7 +123,8 @@ fn a_hole_is_passed_over_without_reading_its_body() {
         scan,
         Scan {
             consumed: bytes.len(),
-            damaged: Vec::new()
+            damaged: Vec::new(),
+            has_other: false,
         }
     );
     assert!(FrameKey::of(ID).encode_hole(48, 47).is_none());
@@ -141,7 +142,8 @@ fn a_frame_of_an_unknown_kind_is_kept_and_passed_over() {
         scan,
         Scan {
             consumed: bytes.len(),
-            damaged: Vec::new()
+            damaged: Vec::new(),
+            has_other: true,
         }
     );
 }
@@ -214,7 +216,7 @@ proptest! {
         let (bytes, _) = frames(offset, &bodies);
         let (read, scan) = read(offset, &bytes);
         prop_assert_eq!(read, bodies);
-        prop_assert_eq!(scan, Scan { consumed: bytes.len(), damaged: Vec::new() });
+        prop_assert_eq!(scan, Scan { consumed: bytes.len(), ..Scan::default() });
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use llmcl_cache::{CRASH_VARIABLE, Store};
+use llmcl_cache::{CRASH_VARIABLE, GcOptions, Store};
 
-use crate::support::{Sample, digest};
+use crate::support::{Sample, digest, root_of};
 
 const TASK: &str = "LLMCL_CACHE_TEST_TASK";
 const STORE: &str = "LLMCL_CACHE_TEST_STORE";
@@ -90,7 +90,8 @@ fn helper() {
     let Ok(task) = std::env::var(TASK) else {
         return;
     };
-    let store = Store::open(Path::new(&std::env::var(STORE).unwrap())).unwrap();
+    let root = PathBuf::from(std::env::var(STORE).unwrap());
+    let store = Store::open(&root).unwrap();
     let mut said = OpenOptions::new()
         .create(true)
         .append(true)
@@ -134,6 +135,60 @@ fn helper() {
                 std::fs::write(file, (number + 1).to_string()).unwrap();
                 drop(guard.unwrap().unwrap());
             }
+        }
+        // Collects; the rest of the words name what is kept.
+        ["collect", ref kept @ ..] => {
+            let roots = [root_of(kept)];
+            let options = GcOptions {
+                roots: &roots,
+                ..GcOptions::default()
+            };
+            let collector = store.collector(&mut || {}).unwrap();
+            let report = collector.collect(&options, &mut || {}).unwrap();
+            assert!(report.failures.is_empty(), "{:?}", report.failures);
+            say("collected");
+        }
+        ["repair"] => {
+            let collector = store.collector(&mut || {}).unwrap();
+            let log_line = crate::verification::log_line;
+            collector
+                .repair(&log_line, &mut |_| {}, &mut || {})
+                .unwrap();
+        }
+        // Does the work of records again and again, each time in a new opening, as runs beside a collection do. What
+        // is found must be whole, to the end.
+        ["use", prefix, count] => {
+            drop(store);
+            for round in 0.. {
+                let store = Store::open(&root).unwrap();
+                let mut found = Vec::new();
+                for number in 0..count.parse::<u32>().unwrap() {
+                    let sample = Sample::new(format!("{prefix}-{}", number + round % 3));
+                    if !sample.is_in(&store) {
+                        let stored = store.put(&sample.content()).unwrap();
+                        sample.append(&store, &[stored]).unwrap();
+                    }
+                    found.push(sample);
+                }
+                for sample in found {
+                    assert!(sample.is_in(&store));
+                    sample.read_all(&store);
+                }
+                say("used");
+            }
+        }
+        // Uses a record, does something that writes, says so, and goes on living.
+        ["keep", name] => {
+            assert!(Sample::new(name).is_in(&store));
+            drop(store.scratch().unwrap());
+            say("kept");
+            std::thread::sleep(Duration::from_secs(600));
+        }
+        // Writes a segment and goes on living.
+        ["write", name] => {
+            Sample::new(name).append(&store, &[]).unwrap();
+            say("written");
+            std::thread::sleep(Duration::from_secs(600));
         }
         // Takes the lock and a scratch folder, and keeps them.
         ["hold"] => {

@@ -7,9 +7,11 @@
 )]
 
 mod blob_damage;
+mod collection;
 mod helper;
 mod processes;
 mod reading;
 mod refusals;
 mod segment_damage;
 mod support;
+mod verification;

@@ -44,5 +44,5 @@ fn refused_writes_are_errors_that_name_a_path_and_leave_a_good_store() {
             .any(|notice| matches!(notice, Notice::TornTail { .. }))
     );
     assert_eq!(segments(&store).len(), 1);
-    assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 3);
 }

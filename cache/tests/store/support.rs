@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use llmcl_cache::{BlobRef, Hash, NewRecord, Record, Store, StoreError};
+use llmcl_cache::{BlobRef, Hash, NewRecord, Record, Root, Store, StoreError};
 
 pub(crate) fn digest(text: &str) -> Hash {
     blake3::hash(text.as_bytes())
@@ -58,6 +58,25 @@ impl Sample {
             check(&record);
             true
         })
+    }
+}
+
+impl Sample {
+    /// Panics unless all blobs that the record names can be had.
+    pub(crate) fn read_all(&self, store: &Store) {
+        let record = store.record(&digest(&self.name)).unwrap();
+        for blob in record.blobs() {
+            let content = store.blob(&blob.digest, blob.bytes);
+            assert_eq!(BlobRef::of(&content.unwrap()), blob);
+        }
+    }
+}
+
+/// What keeps the samples of these names.
+pub(crate) fn root_of(names: &[&str]) -> Root {
+    Root {
+        reason: "kept".to_owned(),
+        keys: names.iter().map(|name| digest(name)).collect(),
     }
 }
 
