@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::blob::StoredBlob;
@@ -81,6 +81,11 @@ impl Write for BlobWriter {
 }
 
 impl BlobWriter {
+    /// Where the unfinished content is: for messages, as an error of [`Write`] does not name it.
+    pub fn path(&self) -> &Path {
+        &self.temporary.path
+    }
+
     /// Stores what has been written. The blob is durable when this returns.
     ///
     /// If the store holds the content already, it stays; a damaged file under that digest is set aside first.

@@ -44,12 +44,17 @@ pub(crate) fn names(names: &[&str]) -> BTreeSet<String> {
 }
 
 impl Space {
-    /// Makes a space with the fixtures in it.
-    pub(crate) fn new() -> Self {
-        let space = Self {
+    /// Makes a space with nothing in it.
+    pub(crate) fn bare() -> Self {
+        Self {
             folder: TempDir::new().unwrap(),
             binary: PathBuf::from(env!("CARGO_BIN_EXE_llmcl")),
-        };
+        }
+    }
+
+    /// Makes a space with the fixtures in it.
+    pub(crate) fn new() -> Self {
+        let space = Self::bare();
         fs::create_dir(space.path("fixtures")).unwrap();
         for entry in fs::read_dir(repository().join("fixtures")).unwrap() {
             let from = entry.unwrap().path();

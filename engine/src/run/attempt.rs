@@ -11,12 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 use llmcl_cache::{NewRecord, Store, StoreError, Written};
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::task::{Outputs, TaskContext, TaskError, TaskErrorKind};
+use llmcl_stages_api::value::Value;
 
 use super::host::{TaskHost, store_error};
 use super::job::{Ended, Job, Message, News};
 use super::watch::{Part, Stopwatch};
 use super::{LONGEST_BACK_OFF, RunControl, RunOptions};
 use crate::events::{Failure, FailureKind, milliseconds};
+use crate::key::{self, Component};
 use crate::model::{Experiment, Stage};
 use crate::outputs::{Done, Found, Unusable, find, to_store};
 use crate::record::{self, How, Manifest};
@@ -217,6 +219,10 @@ impl Executor<'_> {
                 });
             }
         };
+        self.check_environment().map_err(|error| Failed {
+            failure: error.into(),
+            lost: Vec::new(),
+        })?;
         let since = started.duration_since(SystemTime::UNIX_EPOCH);
         let how = How {
             started: milliseconds(since.unwrap_or_default()),
@@ -231,6 +237,23 @@ impl Executor<'_> {
             }
         }
         Ok((done, written))
+    }
+
+    /// Holds that what the key says of programs and of the machine is so still. The key was made before the work,
+    /// and a program that was replaced meanwhile may have done it.
+    fn check_environment(&self) -> Result<(), TaskError> {
+        let experiment = self.shared.experiment;
+        let found = self
+            .stage
+            .kind
+            .environment(&experiment.tasks[self.job.task].params)?;
+        let in_key = |part: &&key::Part| part.component == Component::Environment;
+        for part in self.job.parts.iter().filter(in_key) {
+            if found.get(&part.name) != Some(&part.value) {
+                return Err(changed(&part.name, &part.value, found.get(&part.name)));
+            }
+        }
+        Ok(())
     }
 
     /// Records the outputs. Others can take them from now on; durable they are after a flush.
@@ -351,6 +374,21 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
             .copied()
             .unwrap_or("no message"),
     }
+}
+
+/// Tells what of the environment is not what the key was made with.
+fn changed(name: &str, before: &Value, now: Option<&Value>) -> TaskError {
+    let what = match (before, now) {
+        (Value::Record(before), Some(Value::Record(now))) => before
+            .iter()
+            .filter(|(name, value)| now.get(*name) != Some(value))
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
+        _ => name.to_owned(),
+    };
+    TaskError::input(format!("{what} was changed while the experiment ran"))
+        .with_hint("run again: what is there now makes another key")
 }
 
 /// Copies a file into the store; its content must be what the key was made with.

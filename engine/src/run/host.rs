@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
-use llmcl_cache::{BlobError, BlobWriter, Scratch, Store, StoreError};
+use llmcl_cache::{BlobError, BlobWriter, Scratch, Store};
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::task::{Blob, BlobSink, Host, TaskError, TaskErrorKind};
 
@@ -107,7 +107,7 @@ impl Host for TaskHost<'_> {
                 locked(&self.state.lost).push(blob);
                 Err(TaskError::new(TaskErrorKind::Store, error.to_string()))
             }
-            Err(error) => Err(TaskError::new(TaskErrorKind::Store, error.to_string())),
+            Err(error) => Err(store_error(&error)),
         }
     }
 
@@ -198,15 +198,19 @@ struct Sink<'a> {
 impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(writer) = &mut self.writer {
-            return writer.write(bytes);
+            return written(writer.write(bytes), writer);
         }
         if self.small.len() + bytes.len() <= MOST_INLINE_BYTES {
             self.small.extend_from_slice(bytes);
             return Ok(bytes.len());
         }
-        let mut writer = self.host.store.write_blob().map_err(io::Error::other)?;
-        writer.write_all(&std::mem::take(&mut self.small))?;
-        self.writer.insert(writer).write(bytes)
+        let mut writer = self.host.store.write_blob().map_err(|error| {
+            // The cause is left out of an error of the store.
+            io::Error::other(store_error(&error).message)
+        })?;
+        written(writer.write_all(&std::mem::take(&mut self.small)), &writer)?;
+        let writer = self.writer.insert(writer);
+        written(writer.write(bytes), writer)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -226,6 +230,14 @@ impl BlobSink for Sink<'_> {
     }
 }
 
+/// Names the place that could not be written, which an error of [`Write`] does not.
+fn written<T>(result: io::Result<T>, writer: &BlobWriter) -> io::Result<T> {
+    result.map_err(|error| {
+        let path = writer.path().display();
+        io::Error::new(error.kind(), format!("could not write {path}: {error}"))
+    })
+}
+
 struct ScratchFolder(Scratch);
 
 impl AsRef<Path> for ScratchFolder {
@@ -235,8 +247,8 @@ impl AsRef<Path> for ScratchFolder {
 }
 
 /// A task's error for one of the store, with the cause that the store's message leaves out.
-pub(super) fn store_error(error: &StoreError) -> TaskError {
-    let message = match std::error::Error::source(error) {
+pub(super) fn store_error(error: &dyn std::error::Error) -> TaskError {
+    let message = match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
