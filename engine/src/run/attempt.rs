@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use llmcl_cache::{NewRecord, Store, StoreError, Written};
 use llmcl_stages_api::artifact::BlobRef;
+use llmcl_stages_api::machine::Machine;
 use llmcl_stages_api::task::{Outputs, TaskContext, TaskError, TaskErrorKind};
 use llmcl_stages_api::value::Value;
 
@@ -243,10 +244,9 @@ impl Executor<'_> {
     /// and a program that was replaced meanwhile may have done it.
     fn check_environment(&self) -> Result<(), TaskError> {
         let experiment = self.shared.experiment;
-        let found = self
-            .stage
-            .kind
-            .environment(&experiment.tasks[self.job.task].params)?;
+        let params = &experiment.tasks[self.job.task].params;
+        // Looked up anew, not what the plan knows.
+        let found = self.stage.kind.environment(params, &Machine::default())?;
         let in_key = |part: &&key::Part| part.component == Component::Environment;
         for part in self.job.parts.iter().filter(in_key) {
             if found.get(&part.name) != Some(&part.value) {
