@@ -1,16 +1,15 @@
 //! What the store must keep for the sake of runs: the keys that their logs name.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File, TryLockError};
-use std::io::{self, BufRead, BufReader, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use blake3::Hash;
-use llmcl_cache::{LogLine, Record, Root, Store};
+use llmcl_cache::{LogLine, Record, Root, Store, StoreError};
 use serde::Deserialize;
 
 use crate::events::{Event, What};
 use crate::record;
+use crate::runs::{DamageKind, RecordedRun, Runs};
 
 /// What runs keep.
 #[derive(Debug, Default)]
@@ -19,8 +18,8 @@ pub struct RunRoots {
     pub roots: Vec<Root>,
     /// The names of the runs that are not kept.
     pub not_kept: Vec<String>,
-    /// Logs that could not be read, and so keep nothing.
-    pub unreadable: Vec<(PathBuf, io::Error)>,
+    /// Logs that could not be read, and so keep nothing, with the reason.
+    pub unreadable: Vec<(PathBuf, String)>,
 }
 
 /// What the log of a run says.
@@ -28,7 +27,7 @@ struct Run {
     name: String,
     /// The experiment, if the beginning of the log is intact.
     experiment: Option<String>,
-    /// When it began, in milliseconds since 1970 (UTC).
+    /// When it began, in microseconds since 1970 (UTC).
     at: u64,
     /// Whether every task was done or ruled out.
     is_complete: bool,
@@ -41,13 +40,19 @@ struct Run {
 /// one that was; those that are going on; and those whose log does not say any more what experiment they are of.
 ///
 /// A killed run is a run, and keeps what its log came to name.
-pub fn roots(store: &Store, keep: usize) -> io::Result<RunRoots> {
+///
+/// # Errors
+/// If the folder of the logs cannot be listed.
+pub fn roots(store: &Store, keep: usize) -> Result<RunRoots, StoreError> {
     let mut found = RunRoots::default();
     let mut experiments: BTreeMap<String, Vec<Run>> = BTreeMap::new();
     let mut kept = Vec::new();
-    for (name, path) in logs(store)? {
-        match read(&name, &path) {
-            Err(error) => found.unreadable.push((path, error)),
+    for recorded in Runs::of(store)?.iter() {
+        match read(recorded) {
+            Err(reason) => {
+                let path = recorded.log().path().to_owned();
+                found.unreadable.push((path, reason));
+            }
             Ok(run) if run.is_going_on => kept.push(run),
             Ok(run) => match run.experiment.clone() {
                 Some(experiment) => experiments.entry(experiment).or_default().push(run),
@@ -78,41 +83,26 @@ pub fn roots(store: &Store, keep: usize) -> io::Result<RunRoots> {
     Ok(found)
 }
 
-/// The logs of runs: their names and paths.
-fn logs(store: &Store) -> io::Result<Vec<(String, PathBuf)>> {
-    let entries = match fs::read_dir(store.root().join("runs")) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut logs = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        if let Some(run) = name.to_str().and_then(|name| name.strip_suffix(".jsonl")) {
-            logs.push((run.to_owned(), entry.path()));
-        }
-    }
-    Ok(logs)
-}
-
-/// Reads what the intact lines of a log say.
-fn read(name: &str, path: &Path) -> io::Result<Run> {
-    // Opening a pipe, say, would wait for ever.
-    if !fs::symlink_metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let file = File::open(path)?;
+/// Reads what the intact lines of a log say; an error if some of it could not be read.
+fn read(recorded: &RecordedRun) -> Result<Run, String> {
     let mut run = Run {
-        name: name.to_owned(),
+        name: recorded.name().to_owned(),
         experiment: None,
         at: 0,
         is_complete: false,
-        is_going_on: matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+        is_going_on: recorded
+            .log()
+            .is_being_written()
+            .map_err(|error| error.to_string())?,
         keys: HashSet::new(),
     };
-    for line in BufReader::new(file).split(b'\n') {
-        let Ok(event) = serde_json::from_slice::<Event>(&line?) else {
-            continue;
+    for event in recorded.events().map_err(|error| error.to_string())? {
+        let event = match event {
+            Ok(event) => event,
+            Err(damage) if matches!(damage.kind, DamageKind::Unreadable(_)) => {
+                return Err(damage.to_string());
+            }
+            Err(_) => continue,
         };
         match event.what {
             What::RunStarted { experiment, .. } => {
@@ -161,6 +151,7 @@ pub fn made_for(record: &Record) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fs::{self, File};
     use std::io::Write;
 
     use super::*;
@@ -186,6 +177,7 @@ mod tests {
             What::RunStarted {
                 run: "r".into(),
                 experiment: experiment.into(),
+                began: at,
                 planned: Counts::default(),
                 jobs: 1,
             },
@@ -200,7 +192,7 @@ mod tests {
                 key: key(name),
                 how: Finish::Cached,
                 outputs: BTreeMap::new(),
-                duration_ms: 0,
+                spent: None,
             },
         )
     }
@@ -261,6 +253,7 @@ mod tests {
             What::TaskStarted {
                 task: "begun".into(),
                 key: key("begun"),
+                slot: 0,
             },
         );
         let text = started(1, "a") + &finished("x") + "\u{0}\n{}\n" + &task + &finished("torn");
@@ -272,7 +265,6 @@ mod tests {
             .open(folder.path().join("runs/headless.jsonl"))
             .unwrap();
         file.write_all(b"\xff\xfe\n").unwrap();
-        fs::create_dir(folder.path().join("runs/folder.jsonl")).unwrap();
         let found = roots(&store, 1).unwrap();
         let keys: Vec<HashSet<Hash>> = found
             .roots
@@ -281,7 +273,6 @@ mod tests {
             .collect();
         assert_eq!(keys[0], HashSet::from([key("x"), key("begun")]));
         assert_eq!(keys[1], HashSet::from([key("y")]));
-        assert_eq!(found.unreadable.len(), 1);
         // Whatever else goes: nobody knows what the headless one is of.
         assert_eq!(kept(&store, 0), ["run headless"]);
     }
@@ -289,7 +280,7 @@ mod tests {
     #[test]
     fn lines_are_told_apart() {
         assert_eq!(log_line(finished("x").trim_end()), LogLine::Good);
-        let later = r#"{"v":2,"at":1,"what":{"task_dreamt":{}}}"#;
+        let later = r#"{"v":3,"at":1,"what":{"task_dreamt":{}}}"#;
         assert_eq!(log_line(later), LogLine::Unknown);
         assert_eq!(log_line("{\"v\":1"), LogLine::Bad);
         assert_eq!(log_line(""), LogLine::Bad);

@@ -10,8 +10,11 @@ use crate::value::Value;
 /// what another has found.
 #[derive(Debug, Default)]
 pub struct Machine {
-    facts: RefCell<BTreeMap<(&'static str, String), Result<Value, TaskError>>>,
+    /// By sort and name.
+    facts: RefCell<BTreeMap<(&'static str, String), Fact>>,
 }
+
+type Fact = Result<Value, TaskError>;
 
 impl Machine {
     /// A fact of that sort and name, which `find` looks up if nobody has asked for it yet.
