@@ -1,7 +1,7 @@
 //! The files of blobs: where they are, whether they are what they are named, and what happens if not.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ pub(crate) struct BlobFiles {
     folder: PathBuf,
     /// `quarantine/`
     quarantine: PathBuf,
+    /// The folders in `blobs/` that are known to be durable; none before the first blob.
+    durable: Mutex<Option<HashSet<OsString>>>,
     /// The files whose content has been verified by this process, by digest. A stripe is locked while one of its
     /// blobs is verified, so that several threads do not read the same large file at once.
     verified: [Mutex<HashMap<Hash, FileState>>; STRIPES],
@@ -57,26 +59,41 @@ impl BlobFiles {
         BlobFiles {
             folder: root.join(BLOBS),
             quarantine: root.join("quarantine"),
+            durable: Mutex::default(),
             verified: std::array::from_fn(|_| Mutex::default()),
         }
     }
 
-    /// Makes the folders of all blobs, and makes them durable in `blobs/`. That folder must exist.
-    pub(crate) fn make_folders(&self) -> Result<(), StoreError> {
-        let present: HashSet<_> = fs::read_dir(&self.folder)
+    /// Makes sure that the folder of a blob is there, and durable in `blobs/`. That folder must exist.
+    pub(crate) fn make_folder(&self, digest: &Hash) -> Result<(), StoreError> {
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let durable = match &mut *durable {
+            Some(known) => known,
+            none => none.insert(self.make_durable()?),
+        };
+        let name = format!("{:02x}", digest.as_bytes()[0]);
+        if !durable.contains(OsStr::new(&name)) {
+            disk::make_folder(&self.folder.join(&name))?;
+            // Also if another process has made it: it may not have come to flush it.
+            disk::sync_folder(&self.folder)?;
+            durable.insert(name.into());
+        }
+        Ok(())
+    }
+
+    /// Makes the folders durable that are there, and returns them.
+    fn make_durable(&self) -> Result<HashSet<OsString>, StoreError> {
+        let present: HashSet<OsString> = fs::read_dir(&self.folder)
             .and_then(|entries| {
                 entries
                     .map(|entry| Ok(entry?.file_name()))
                     .collect::<io::Result<_>>()
             })
             .context("list the folder", &self.folder)?;
-        for first_byte in 0..=255_u8 {
-            let name = OsString::from(format!("{first_byte:02x}"));
-            if !present.contains(&name) {
-                disk::make_folder(&self.folder.join(name))?;
-            }
+        if !present.is_empty() {
+            disk::sync_folder(&self.folder)?;
         }
-        disk::sync_folder(&self.folder)
+        Ok(present)
     }
 
     /// The path of a blob's file, and that of its folder.

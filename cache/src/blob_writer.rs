@@ -113,6 +113,7 @@ impl BlobWriter {
         let (blob_path, folder) = files.path(&digest);
         // Before looking whether it is there: it must not go after that.
         store.protect(&[digest])?;
+        files.make_folder(&digest)?;
         if !files.is_intact_or_cleared(&digest, store.notice_list())? {
             file.set_permissions(Permissions::from_mode(0o444))
                 .context("protect", path)?;

@@ -319,7 +319,6 @@ impl Store {
         for name in ["blobs", "records", "tmp"] {
             disk::make_folder(&self.root().join(name))?;
         }
-        self.0.blobs.make_folders()?;
         disk::sync_folder(self.root())?;
         let begun = Arc::new(Session::begin(self.root())?);
         self.0.uses.begin_list(&begun)?;

@@ -31,7 +31,7 @@ MUTATIONS = [
     ("blob's folder not flushed", "cache/src/blob_writer.rs",
      "disk::sync_folder(&folder)?;", "", FAULTS, "power_cut"),
     ("folders of blobs not flushed", "cache/src/blob_files.rs",
-     "        disk::sync_folder(&self.folder)\n", "        Ok(())\n", FAULTS, "power_cut"),
+     "            disk::sync_folder(&self.folder)?;\n            durable.insert", "            durable.insert", FAULTS, "power_cut"),
     ("segment not flushed", "cache/src/segment.rs",
      "disk::sync_content(&self.file, &self.path)?;", "", FAULTS, "power_cut"),
     ("folder of segments not flushed", "cache/src/segment.rs",
