@@ -111,7 +111,7 @@ impl Lab {
         let mut corpus = "[corpus]\nname = \"parts\"\n".to_owned();
         for (number, word) in words.iter().enumerate() {
             // Beyond what a record holds inside, so that there are files of blobs.
-            let content: String = (0..700).map(|line| format!("{word} {line}\n")).collect();
+            let content: String = (0..1000).map(|line| format!("{word} {line}\n")).collect();
             let name = format!("part-{word}.bin");
             self.put(&name, &content);
             corpus += &format!(

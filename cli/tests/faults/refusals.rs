@@ -58,10 +58,13 @@ fn refused(refusal: &Refusal, half_done: bool, tally: &mut Tally) {
     let expected = matches!(code, Some(0 | 21)) || (reads && code == Some(10));
     assert!(expected, "{refusal:?}: {told:#?}");
     truth().hold(&told);
-    for message in told.failed.values() {
-        let names_all = message.contains("os error") && message.contains("/store");
-        assert!(names_all || reads, "{refusal:?}: {message}");
-    }
+    // What hangs on a record that could not be flushed may say that it misses it; the first failure tells the cause.
+    let names_all = |message: &&String| message.contains("os error") && message.contains("/store");
+    let failed: Vec<&String> = told.failed.values().collect();
+    assert!(
+        reads || failed.is_empty() || failed.iter().any(names_all),
+        "{refusal:?}: {failed:?}"
+    );
     if !reads {
         ledger.hear_one(&told);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blake3::Hash;
-use llmcl_cache::{StoreError, Written};
+use llmcl_cache::Written;
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::expr::AxisFields;
 use llmcl_stages_api::task::{Member, Needs};
@@ -38,8 +38,8 @@ pub(super) struct Job {
 pub(super) enum Message {
     /// From the thread of a task.
     Of(TaskId, News),
-    /// Everything written up to here is durable, or could not be made so.
-    Flushed(Written, Result<(), StoreError>),
+    /// Everything written up to here is durable, or could not be made so: the store says which.
+    Flushed(Written),
 }
 
 /// What there is to tell.

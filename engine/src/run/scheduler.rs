@@ -329,7 +329,7 @@ impl<'a> Scheduler<'a> {
     fn hear(&mut self, message: Message) {
         let (task, news) = match message {
             Message::Of(task, news) => (task, news),
-            Message::Flushed(written, result) => return self.confirm(written, result),
+            Message::Flushed(written) => return self.confirm(written),
         };
         let name = || self.shared.experiment.task_name(task);
         match news {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use blake3::Hash;
-use llmcl_cache::{StoreError, Written};
+use llmcl_cache::Written;
 
 use super::End;
 use super::host::store_error;
@@ -65,24 +65,25 @@ impl Scheduler<'_> {
         self.settle(task, Fact::Done(done));
     }
 
-    /// Records are durable: their tasks are finished. Or they are not, and the store takes no more.
-    pub(super) fn confirm(&mut self, written: Written, result: Result<(), StoreError>) {
+    /// Records up to this one were flushed: their tasks are finished. Or they could not be, and the store takes no
+    /// more. Each is asked for by itself: an earlier one may have failed with an earlier flush.
+    pub(super) fn confirm(&mut self, written: Written) {
         let confirmed = self
             .unconfirmed
             .partition_point(|waiting| waiting.written <= written);
         for waiting in self.unconfirmed.drain(..confirmed).collect::<Vec<_>>() {
             let Unconfirmed {
+                written,
                 task,
                 key,
                 done,
                 mut spent,
                 since,
-                ..
             } = waiting;
             if let Some(spent) = &mut spent {
                 spent.flush_us = microseconds(since.elapsed());
             }
-            match &result {
+            match self.shared.store.flush(written) {
                 Ok(()) => self.tell_finished(task, key, &done, Finish::Executed, spent),
                 Err(error) => {
                     // What hangs on it may have run; its own record says what it was made from.
@@ -91,7 +92,7 @@ impl Scheduler<'_> {
                     self.facts[task] = Fact::Failed;
                     self.announcer.tell(What::TaskFailed {
                         task: self.shared.experiment.task_name(task),
-                        failure: store_error(error).into(),
+                        failure: store_error(&error).into(),
                         attempts: 1,
                         spent,
                     });
