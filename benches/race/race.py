@@ -11,6 +11,7 @@ does falls on both. Wall time is of the whole process, from its start to its end
 the process and of all that it waited for. Printed are median (least–most)."""
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -105,7 +106,7 @@ class Racer:
             sys.exit(f"{self.name} failed in {self.folder}: {said.decode()[-2000:]}")
         return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
-    def outputs(self, tasks):
+    def outputs(self):
         """How many outputs there are, for a check that both have done the work."""
         if self.name == "ninja":
             return sum(1 for _ in (self.folder / "o").iterdir())
@@ -113,7 +114,7 @@ class Racer:
             [self.command[0], "status", self.file, "--store", "store", "--json"],
             cwd=self.folder, capture_output=True, check=True, text=True,
         )
-        return tasks if '"cached":%d' % tasks in listed.stdout.replace(" ", "") else 0
+        return sum(stage["cached"] for stage in json.loads(listed.stdout)["stages"])
 
 
 def milliseconds(values, per=1):
@@ -152,7 +153,7 @@ def main():
                     racer.prepare()
                     racer.cold.append(racer.run())
             for racer in racers:
-                found = racer.outputs(tasks)
+                found = racer.outputs()
                 if found != tasks:
                     sys.exit(f"{racer.name} made {found} outputs of {tasks}")
             for _ in range(options.no_op):
