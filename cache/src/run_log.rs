@@ -9,7 +9,7 @@ use crate::disk;
 use crate::error::{Context, StoreError};
 use crate::store::Store;
 
-/// What the names of logs end in.
+/// The end of a log's file name; what is before it is the name of the run.
 pub(crate) const EXTENSION: &str = ".jsonl";
 
 /// The folder of the logs of the store at `root`.

@@ -5,10 +5,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, StoreError};
+use crate::run_log::{EXTENSION, runs_folder};
 use crate::store::Store;
-
-/// The end of a log's file name; what is before it is the name of the run.
-const EXTENSION: &str = ".jsonl";
 
 /// The log of a run, for reading.
 #[derive(Clone, Debug)]
@@ -21,7 +19,7 @@ pub struct RunLogFile {
 impl Store {
     /// The logs of runs, by name. Names of runs begin with the time, so the newest is the last.
     pub fn run_logs(&self) -> Result<Vec<RunLogFile>, StoreError> {
-        let folder = self.root().join("runs");
+        let folder = runs_folder(self.root());
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.context("list the folder", &folder)?,

@@ -7,9 +7,9 @@ use blake3::Hash;
 use llmcl_cache::{LogLine, Record, Root, Store, StoreError};
 use serde::Deserialize;
 
-use crate::events::{Event, What};
+use crate::events::What;
 use crate::record;
-use crate::runs::{DamageKind, RecordedRun, Runs};
+use crate::runs::{DamageKind, RecordedRun, Runs, parse};
 
 /// What runs keep.
 #[derive(Debug, Default)]
@@ -18,8 +18,8 @@ pub struct RunRoots {
     pub roots: Vec<Root>,
     /// The names of the runs that are not kept.
     pub not_kept: Vec<String>,
-    /// Logs that could not be read, and so keep nothing, with the reason.
-    pub unreadable: Vec<(PathBuf, String)>,
+    /// Logs of which something could not be read, so that they may keep too little, and why.
+    pub doubtful: Vec<(PathBuf, String)>,
 }
 
 /// What the log of a run says.
@@ -27,19 +27,19 @@ struct Run {
     name: String,
     /// The experiment, if the beginning of the log is intact.
     experiment: Option<String>,
-    /// When it began, in microseconds since 1970 (UTC).
-    at: u64,
     /// Whether every task was done or ruled out.
     is_complete: bool,
     is_going_on: bool,
     /// The keys of the tasks that began or ended.
     keys: HashSet<Hash>,
+    /// Why something of it could not be read.
+    doubt: Option<String>,
 }
 
 /// Finds out what runs keep: of each experiment the last `keep` runs, and if none of these was complete, the last
 /// one that was; those that are going on; and those whose log does not say any more what experiment they are of.
 ///
-/// A killed run is a run, and keeps what its log came to name.
+/// A killed run is a run, and keeps what its log came to name. A line that is damaged names nothing.
 ///
 /// # Errors
 /// If the folder of the logs cannot be listed.
@@ -48,20 +48,23 @@ pub fn roots(store: &Store, keep: usize) -> Result<RunRoots, StoreError> {
     let mut experiments: BTreeMap<String, Vec<Run>> = BTreeMap::new();
     let mut kept = Vec::new();
     for recorded in Runs::of(store)?.iter() {
-        match read(recorded) {
-            Err(reason) => {
-                let path = recorded.log().path().to_owned();
-                found.unreadable.push((path, reason));
+        let path = recorded.log().path().to_owned();
+        let run = match read(recorded) {
+            Ok(run) => run,
+            Err(error) => {
+                found.doubtful.push((path, error.to_string()));
+                continue;
             }
-            Ok(run) if run.is_going_on => kept.push(run),
-            Ok(run) => match run.experiment.clone() {
-                Some(experiment) => experiments.entry(experiment).or_default().push(run),
-                None => kept.push(run),
-            },
+        };
+        found
+            .doubtful
+            .extend(run.doubt.clone().map(|doubt| (path, doubt)));
+        match run.experiment.clone().filter(|_| !run.is_going_on) {
+            Some(experiment) => experiments.entry(experiment).or_default().push(run),
+            None => kept.push(run),
         }
     }
-    for mut runs in experiments.into_values() {
-        runs.sort_by(|one, other| (other.at, &other.name).cmp(&(one.at, &one.name)));
+    for runs in experiments.into_values() {
         let mut needs_complete = keep > 0;
         for (place, run) in runs.into_iter().enumerate() {
             if place < keep || (needs_complete && run.is_complete) {
@@ -72,7 +75,8 @@ pub fn roots(store: &Store, keep: usize) -> Result<RunRoots, StoreError> {
             }
         }
     }
-    kept.sort_by(|one, other| (other.at, &other.name).cmp(&(one.at, &one.name)));
+    // Names of runs begin with the time.
+    kept.sort_by(|one, other| other.name.cmp(&one.name));
     found.roots = kept
         .into_iter()
         .map(|run| Root {
@@ -83,37 +87,29 @@ pub fn roots(store: &Store, keep: usize) -> Result<RunRoots, StoreError> {
     Ok(found)
 }
 
-/// Reads what the intact lines of a log say; an error if some of it could not be read.
-fn read(recorded: &RecordedRun) -> Result<Run, String> {
+/// Reads what the intact lines of a log say.
+fn read(recorded: &RecordedRun) -> Result<Run, StoreError> {
     let mut run = Run {
         name: recorded.name().to_owned(),
         experiment: None,
-        at: 0,
         is_complete: false,
-        is_going_on: recorded
-            .log()
-            .is_being_written()
-            .map_err(|error| error.to_string())?,
+        is_going_on: recorded.log().is_being_written()?,
         keys: HashSet::new(),
+        doubt: None,
     };
-    for event in recorded.events().map_err(|error| error.to_string())? {
-        let event = match event {
-            Ok(event) => event,
-            Err(damage) if matches!(damage.kind, DamageKind::Unreadable(_)) => {
-                return Err(damage.to_string());
-            }
-            Err(_) => continue,
-        };
-        match event.what {
-            What::RunStarted { experiment, .. } => {
-                run.experiment = Some(experiment);
-                run.at = event.at;
-            }
-            What::TaskStarted { key, .. } | What::TaskFinished { key, .. } => {
+    for event in recorded.events()? {
+        match event.map(|event| event.what) {
+            Ok(What::RunStarted { experiment, .. }) => run.experiment = Some(experiment),
+            Ok(What::TaskStarted { key, .. } | What::TaskFinished { key, .. }) => {
                 run.keys.insert(key);
             }
-            What::RunFinished { summary } => run.is_complete = summary.is_complete(),
-            _ => {}
+            Ok(What::RunFinished { summary }) => run.is_complete = summary.is_complete(),
+            Ok(_) => {}
+            Err(damage) => {
+                if let DamageKind::OtherVersion(_) | DamageKind::Unreadable(_) = damage.kind {
+                    run.doubt.get_or_insert(damage.to_string());
+                }
+            }
         }
     }
     Ok(run)
@@ -132,7 +128,7 @@ pub fn log_line(line: &str) -> LogLine {
         #[serde(rename = "what")]
         _what: serde_json::Value,
     }
-    if serde_json::from_str::<Event>(line).is_ok() {
+    if parse(line.as_bytes()).is_ok() {
         LogLine::Good
     } else if serde_json::from_str::<AnyEvent>(line).is_ok() {
         LogLine::Unknown
@@ -150,12 +146,11 @@ pub fn made_for(record: &Record) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::fs::{self, File};
     use std::io::Write;
 
     use super::*;
-    use crate::events::{Finish, Summary, VERSION};
+    use crate::events::{Event, Finish, Summary, VERSION};
     use crate::plan::Counts;
 
     fn key(text: &str) -> Hash {
@@ -229,8 +224,8 @@ mod tests {
             ("a4", started(4, "a")),
             ("b1", started(1, "b") + &over(0)),
         ]);
-        assert_eq!(kept(&store, 1), ["run a4", "run a2", "run b1"]);
-        assert_eq!(kept(&store, 3), ["run a4", "run a3", "run a2", "run b1"]);
+        assert_eq!(kept(&store, 1), ["run b1", "run a4", "run a2"]);
+        assert_eq!(kept(&store, 3), ["run b1", "run a4", "run a3", "run a2"]);
         assert_eq!(kept(&store, 9).len(), 5);
         assert_eq!(kept(&store, 0), [""; 0]);
         assert_eq!(roots(&store, 3).unwrap().not_kept, ["a1"]);
@@ -259,10 +254,12 @@ mod tests {
         let text = started(1, "a") + &finished("x") + "\u{0}\n{}\n" + &task + &finished("torn");
         let torn = text[..text.len() - 9].to_owned();
         let headless = finished("y") + &over(0);
-        let (folder, store) = store_with(&[("torn", torn), ("headless", headless)]);
+        let later = started(1, "a").replace("\"v\":2", "\"v\":3");
+        let logs = [("3torn", torn), ("2headless", headless), ("1later", later)];
+        let (folder, store) = store_with(&logs);
         let mut file = File::options()
             .append(true)
-            .open(folder.path().join("runs/headless.jsonl"))
+            .open(folder.path().join("runs/2headless.jsonl"))
             .unwrap();
         file.write_all(b"\xff\xfe\n").unwrap();
         let found = roots(&store, 1).unwrap();
@@ -273,14 +270,16 @@ mod tests {
             .collect();
         assert_eq!(keys[0], HashSet::from([key("x"), key("begun")]));
         assert_eq!(keys[1], HashSet::from([key("y")]));
+        assert_eq!(keys[2], HashSet::new());
+        assert_eq!(found.doubtful.len(), 1);
         // Whatever else goes: nobody knows what the headless one is of.
-        assert_eq!(kept(&store, 0), ["run headless"]);
+        assert_eq!(kept(&store, 0), ["run 2headless", "run 1later"]);
     }
 
     #[test]
     fn lines_are_told_apart() {
         assert_eq!(log_line(finished("x").trim_end()), LogLine::Good);
-        let later = r#"{"v":3,"at":1,"what":{"task_dreamt":{}}}"#;
+        let later = r#"{"v":9,"at":1,"what":{"task_dreamt":{}}}"#;
         assert_eq!(log_line(later), LogLine::Unknown);
         assert_eq!(log_line("{\"v\":1"), LogLine::Bad);
         assert_eq!(log_line(""), LogLine::Bad);

@@ -328,7 +328,8 @@ struct Head {
     v: u32,
 }
 
-fn parse(line: &[u8]) -> Result<Event, DamageKind> {
+/// Reads a line of a log, which is given without its line break.
+pub(crate) fn parse(line: &[u8]) -> Result<Event, DamageKind> {
     let error = match serde_json::from_slice::<Event>(line) {
         Ok(event) if event.v == VERSION => return Ok(event),
         Ok(event) => return Err(DamageKind::OtherVersion(event.v)),

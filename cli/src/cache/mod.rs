@@ -45,13 +45,10 @@ fn open(arguments: &StoreArgs) -> Result<Store, Exit> {
 
 /// Reads the logs of runs.
 fn run_roots(store: &Store, keep: usize) -> Result<RunRoots, Exit> {
-    let found = roots::roots(store, keep).map_err(|error| {
-        tell(&format!("error: cannot list the logs of runs: {error}"));
-        Exit::Store
-    })?;
-    for (path, error) in &found.unreadable {
+    let found = roots::roots(store, keep).map_err(|error| failed(&error))?;
+    for (path, doubt) in &found.doubtful {
         tell(&format!(
-            "warning: {} keeps nothing, because it cannot be read: {error}",
+            "warning: {} keeps only what can be read of it: {doubt}",
             path.display()
         ));
     }
