@@ -51,8 +51,8 @@ fn a_full_disk_is_told_and_with_room_the_next_run_goes_on() {
         "size=40k",
         "size=90k",
         "size=160k",
-        "nr_inodes=100",
-        "nr_inodes=285",
+        "nr_inodes=24",
+        "nr_inodes=32",
     ];
     for (number, limit) in limits.iter().enumerate() {
         let lab = Lab::new();
@@ -84,7 +84,7 @@ fn a_full_disk_is_told_and_with_room_the_next_run_goes_on() {
             let mut command = lab.run_command(FILE, &["-j", "2"]);
             let refusal = Refusal {
                 operation: "change",
-                at: 270 + 40 * number,
+                at: 20 + 10 * number,
                 on: true,
                 errno: Errno::Enospc,
             };
