@@ -1,5 +1,8 @@
 //! Folders for work in progress: private ones that vanish, and resumable ones that stay.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,35 +13,129 @@ use crate::error::{Context, StoreError};
 use crate::session::{Session, remove_tree};
 use crate::store::Store;
 
-/// A fresh, empty, private folder. It is removed on drop; if the process is killed, a later one removes it.
+/// A private folder that began with some empty folders in it. It is gone on drop; if the process is killed, a later
+/// one removes it.
 pub struct Scratch {
-    path: PathBuf,
+    made: Made,
     /// Keeps other processes from sweeping the folder.
-    _session: Arc<Session>,
+    session: Arc<Session>,
+}
+
+/// A folder as it was made. Making and removing folders is what costs most about a small task, so one that has been
+/// emptied serves the next.
+pub(crate) struct Made {
+    path: PathBuf,
+    /// The folders in it.
+    inner: Vec<String>,
+    /// What it and they were like.
+    like: Like,
+}
+
+/// What a program may have changed about a folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Like {
+    mode: u32,
+    owner: u32,
+    group: u32,
 }
 
 impl Scratch {
     /// Where the folder is.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.made.path
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed now goes with the session, or is swept by a later process.
-        let _ = remove_tree(&self.path);
+        let made = Made {
+            path: std::mem::take(&mut self.made.path),
+            inner: std::mem::take(&mut self.made.inner),
+            like: self.made.like,
+        };
+        if made.empty().is_ok_and(|as_made| as_made) {
+            self.session.keep(made);
+        } else {
+            // What cannot be removed now goes with the session, or is swept by a later process.
+            let _ = remove_tree(&made.path);
+        }
+    }
+}
+
+impl Made {
+    fn new(path: PathBuf, inner: &[&str]) -> Result<Made, StoreError> {
+        for name in inner {
+            let folder = path.join(name);
+            fs::create_dir(&folder).context("make the folder", &folder)?;
+        }
+        Ok(Made {
+            like: Like::of(&path).context("look at", &path)?,
+            inner: inner.iter().map(|&name| name.to_owned()).collect(),
+            path,
+        })
+    }
+
+    pub(crate) fn has(&self, inner: &[&str]) -> bool {
+        self.inner == inner
+    }
+
+    /// Removes all that was not there in the beginning, and says whether everything is as it was then.
+    fn empty(&self) -> io::Result<bool> {
+        let mut found = 0;
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let path = entry.path();
+            let is_folder = entry.file_type()?.is_dir();
+            if is_folder && self.inner.iter().any(|name| entry.file_name() == **name) {
+                remove_content(&path)?;
+                found += 1;
+                if Like::of(&path)? != self.like {
+                    return Ok(false);
+                }
+            } else {
+                remove_entry(&path, is_folder)?;
+            }
+        }
+        Ok(found == self.inner.len() && Like::of(&self.path)? == self.like)
+    }
+}
+
+impl Like {
+    fn of(path: &Path) -> io::Result<Like> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Like {
+            mode: metadata.mode(),
+            owner: metadata.uid(),
+            group: metadata.gid(),
+        })
+    }
+}
+
+fn remove_content(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        remove_entry(&entry.path(), entry.file_type()?.is_dir())?;
+    }
+    Ok(())
+}
+
+fn remove_entry(path: &Path, is_folder: bool) -> io::Result<()> {
+    if is_folder {
+        remove_tree(path)
+    } else {
+        fs::remove_file(path)
     }
 }
 
 impl Store {
-    /// Makes a scratch folder, on the file system of the store.
-    pub fn scratch(&self) -> Result<Scratch, StoreError> {
+    /// Makes a scratch folder, on the file system of the store, with these empty folders in it and nothing else.
+    pub fn scratch(&self, inner: &[&str]) -> Result<Scratch, StoreError> {
         let session = self.session()?;
-        Ok(Scratch {
-            path: session.make_folder()?,
-            _session: session,
-        })
+        let made = match session.take(inner) {
+            Some(made) => made,
+            None => Made::new(session.make_folder()?, inner)?,
+        };
+        Ok(Scratch { made, session })
     }
 
     /// The folder in which work on `key` can be taken up again after a failed or killed attempt. It is made if it
@@ -56,5 +153,96 @@ impl Store {
     pub fn clear_resumable(&self, key: &Hash) -> Result<(), StoreError> {
         let path = self.root().join("resumable").join(key.to_hex().as_str());
         remove_tree(&path).context("remove the folder", &path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    /// What there is below a folder, in order.
+    fn tree(path: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(path).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                found.extend(tree(&entry.path()));
+            }
+            found.push(entry.path().strip_prefix(path).unwrap().to_owned());
+        }
+        found.sort();
+        found
+    }
+
+    /// The folder that comes after one in which `act` was done.
+    fn after(act: impl Fn(&Path)) -> (bool, Vec<PathBuf>, u32) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let first = store.scratch(&["home", "work"]).unwrap();
+        let place = first.path().to_owned();
+        act(&place);
+        drop(first);
+        let second = store.scratch(&["home", "work"]).unwrap();
+        let mode = fs::metadata(second.path().join("work")).unwrap().mode() & 0o777;
+        let kept = second.path() == place;
+        (kept, tree(second.path()), mode)
+    }
+
+    #[test]
+    fn the_next_folder_has_nothing_of_the_one_before() {
+        let mode = after(|_| {}).2;
+        let clean = |act: &dyn Fn(&Path), kept: bool| {
+            let expected = vec![PathBuf::from("home"), PathBuf::from("work")];
+            assert_eq!(after(act), (kept, expected, mode));
+        };
+        clean(&|_| {}, true);
+        clean(
+            &|root| fs::write(root.join("work/file"), "x").unwrap(),
+            true,
+        );
+        clean(&|root| fs::write(root.join("file"), "x").unwrap(), true);
+        clean(
+            &|root| {
+                fs::create_dir_all(root.join("work/deep/er")).unwrap();
+                fs::write(root.join("work/deep/er/file"), "x").unwrap();
+                symlink(root, root.join("home/link")).unwrap();
+                let closed = Permissions::from_mode(0o500);
+                fs::set_permissions(root.join("work/deep"), closed).unwrap();
+            },
+            true,
+        );
+        clean(&|root| fs::remove_dir(root.join("home")).unwrap(), false);
+        clean(
+            &|root| {
+                let outside = root.parent().unwrap().join("outside");
+                fs::create_dir(&outside).unwrap();
+                fs::remove_dir(root.join("home")).unwrap();
+                symlink(&outside, root.join("home")).unwrap();
+            },
+            false,
+        );
+        clean(
+            &|root| {
+                let open = Permissions::from_mode(0o777);
+                fs::set_permissions(root.join("work"), open).unwrap();
+            },
+            false,
+        );
+        clean(&|root| fs::remove_dir_all(root).unwrap(), false);
+    }
+
+    #[test]
+    fn folders_of_two_at_a_time_are_two() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        drop(store.scratch(&["a"]).unwrap());
+        let first = store.scratch(&["a"]).unwrap();
+        let second = store.scratch(&["a"]).unwrap();
+        let other = store.scratch(&[]).unwrap();
+        assert_ne!(first.path(), second.path());
+        assert_eq!(tree(other.path()), [PathBuf::new(); 0]);
     }
 }

@@ -9,11 +9,13 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::crash::crash_point;
 use crate::disk;
 use crate::error::{Context, StoreError};
 use crate::lock::{COLLECTOR_BYTE, Kind, locks_path, try_lock_byte};
+use crate::scratch::Made;
 
 const LOCK: &str = ".lock";
 const USES: &str = ".uses";
@@ -26,6 +28,8 @@ pub(crate) struct Session {
     lock_path: PathBuf,
     /// Held for its lock.
     _lock: File,
+    /// Scratch folders that nobody uses.
+    idle: Mutex<Vec<Made>>,
 }
 
 impl Session {
@@ -53,6 +57,7 @@ impl Session {
                 folder,
                 lock_path,
                 _lock: lock,
+                idle: Mutex::default(),
             });
         }
     }
@@ -74,6 +79,22 @@ impl Session {
         let path = self.new_path();
         fs::create_dir(&path).context("make the folder", &path)?;
         Ok(path)
+    }
+
+    /// Keeps an emptied scratch folder for the next.
+    pub(crate) fn keep(&self, made: Made) {
+        self.idle().push(made);
+    }
+
+    /// An empty scratch folder with these folders in it, if there is one.
+    pub(crate) fn take(&self, inner: &[&str]) -> Option<Made> {
+        let mut idle = self.idle();
+        let at = idle.iter().position(|made| made.has(inner))?;
+        Some(idle.swap_remove(at))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Made>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new name in the folder.

@@ -17,7 +17,7 @@ use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::progress::Progress;
 use crate::text::{print, tell};
-use crate::{plan, session, size, timings};
+use crate::{log, plan, session, size, timings};
 
 pub(crate) fn run(arguments: &RunArgs) -> Result<(), Exit> {
     let mut phases = Phases::begin();
@@ -188,23 +188,9 @@ fn reports(experiment: &Experiment, store: &Store, run: &Run) -> String {
 }
 
 fn summary(summary: &Summary) -> String {
-    let counts = [
-        (summary.executed, "done"),
-        (summary.cached, "cached"),
-        (summary.pruned, "pruned"),
-        (summary.failed, "failed"),
-        (summary.not_run, "not run"),
-        (summary.left, "left"),
-    ];
-    let shown: Vec<String> = counts
-        .iter()
-        .enumerate()
-        .filter(|(index, (count, _))| *index < 2 || *count > 0)
-        .map(|(_, (count, word))| format!("{count} {word}"))
-        .collect();
     format!(
         "{} in {}{}",
-        shown.join(", "),
+        log::counts(summary),
         size::duration(Duration::from_micros(summary.duration_us)),
         if summary.interrupted {
             "; interrupted, the next run goes on from here"

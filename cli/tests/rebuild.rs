@@ -52,6 +52,9 @@ impl Copy {
     fn build(&self) -> PathBuf {
         let output = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--package", "llmcl"])
+            // What is built is run once on little data: building is what takes the time.
+            .args(["--config", "profile.dev.debug=0"])
+            .args(["--config", "profile.dev.package.'*'.opt-level=0"])
             .arg("--target-dir")
             .arg(self.folder.join("target"))
             .current_dir(self.folder.join("source"))

@@ -107,8 +107,7 @@ fn hold(
     let plan = plan::make(&resolver, store);
     let walk = resolver.walk(task, &plan.facts)?;
     let (key, shape) = (walk.key(), walk.shape());
-    let unknown = walk.unknown.clone();
-    let parts = walk.into_parts();
+    let (unknown, parts) = (walk.unknown(), walk.parts());
     let against = against((key, shape), &parts);
     let changed = against
         .as_ref()

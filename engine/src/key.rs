@@ -8,15 +8,17 @@
 //! Not among the parts are paths, the host, the time, jobs, the names of stages, experiments and files, and the
 //! order in which a file says things that have no order.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use blake3::{Hash, Hasher};
 use llmcl_stages_api::fingerprint::Fingerprints;
-use llmcl_stages_api::param::{Param, ParamType, Params};
+use llmcl_stages_api::param::ParamType;
 use llmcl_stages_api::task::PruneReason;
 use llmcl_stages_api::value::Value;
 
-use crate::model::{Experiment, InputMember, StageId, Task, TaskId};
+use crate::model::{Experiment, Input, InputMember, StageId, Task, TaskId};
 
 /// The domain of keys. Whoever changes what the encoding means changes the number.
 const KEY_CONTEXT: &str = "llmcl 2026 task key v1";
@@ -97,7 +99,9 @@ impl Component {
 #[must_use]
 pub fn key(parts: &[Part]) -> Hash {
     let mut encoder = Encoder::new(KEY_CONTEXT);
-    parts.iter().for_each(|part| encoder.add(part));
+    for part in parts {
+        encoder.add(part.component, &part.name, &part.value);
+    }
     encoder.finish()
 }
 
@@ -105,12 +109,16 @@ pub fn key(parts: &[Part]) -> Hash {
 #[must_use]
 pub fn shape(parts: &[Part]) -> Hash {
     let mut encoder = Encoder::new(SHAPE_CONTEXT);
-    parts
-        .iter()
-        .filter(|part| part.component != Component::Content)
-        .for_each(|part| encoder.add(part));
+    for part in parts {
+        if part.component != Component::Content {
+            encoder.add(part.component, &part.name, &part.value);
+        }
+    }
     encoder.finish()
 }
+
+/// How many bytes of parts are digested at a time.
+const BUFFERED: usize = 8 << 10;
 
 /// Digests parts, each with its lengths before it.
 #[derive(Clone)]
@@ -127,18 +135,21 @@ impl Encoder {
         }
     }
 
-    fn add(&mut self, part: &Part) {
-        self.buffer.clear();
-        self.buffer.push(part.component.tag());
+    fn add(&mut self, component: Component, name: &str, value: &Value) {
+        self.buffer.push(component.tag());
         self.buffer
-            .extend_from_slice(&(part.name.len() as u64).to_le_bytes());
-        self.buffer.extend_from_slice(part.name.as_bytes());
-        part.value.encode(&mut self.buffer);
-        self.hasher.update(&self.buffer);
+            .extend_from_slice(&(name.len() as u64).to_le_bytes());
+        self.buffer.extend_from_slice(name.as_bytes());
+        value.encode(&mut self.buffer);
+        if self.buffer.len() >= BUFFERED {
+            self.hasher.update(&self.buffer);
+            self.buffer.clear();
+        }
     }
 
     fn finish(mut self) -> Hash {
-        self.hasher.update(&[0]);
+        self.buffer.push(0);
+        self.hasher.update(&self.buffer);
         self.hasher.finalize()
     }
 }
@@ -186,60 +197,56 @@ impl StageParts {
             ));
         }
         let (mut key, mut shape) = (Encoder::new(KEY_CONTEXT), Encoder::new(SHAPE_CONTEXT));
-        for part in &parts {
-            key.add(part);
-            shape.add(part);
+        for Part {
+            component,
+            name,
+            value,
+        } in &parts
+        {
+            key.add(*component, name, value);
+            shape.add(*component, name, value);
         }
         Self { parts, key, shape }
     }
 }
 
-/// What the walk over a task found.
-pub(crate) struct Walk<'a> {
-    stage: &'a StageParts,
-    parts: Vec<Part>,
-    /// The members whose content is not known: what they are called, and the task that they hang on.
-    pub(crate) unknown: Vec<(String, TaskId)>,
+/// The digests of code as values.
+pub(crate) struct Code {
+    shared: Value,
+    leaves: BTreeMap<String, Value>,
 }
 
-impl<'a> Walk<'a> {
-    /// Walks over all that determines a task's outputs. `contents` has an entry for each member of each input, in
-    /// the task's order.
-    pub(crate) fn over(
-        experiment: &Experiment,
-        fingerprints: &Fingerprints,
-        stage: &'a StageParts,
-        task: &Task,
-        environment: &BTreeMap<String, Value>,
-        contents: &[Vec<Content>],
-    ) -> Self {
-        let mut walk = Self {
-            stage,
-            parts: Vec::new(),
-            unknown: Vec::new(),
-        };
-        walk.code(fingerprints, &task.leaves);
-        walk.parameters(experiment.stages[task.stage].kind.params(), &task.params);
-        for (name, value) in environment {
-            walk.add(Component::Environment, name.clone(), value.clone());
+impl Code {
+    pub(crate) fn of(fingerprints: &Fingerprints) -> Self {
+        Self {
+            shared: fingerprints.shared.map_or(Value::None, hex),
+            leaves: fingerprints
+                .leaves
+                .iter()
+                .map(|(leaf, digest)| (leaf.clone(), hex(*digest)))
+                .collect(),
         }
-        let mut ports: Vec<usize> = (0..task.inputs.len()).collect();
-        ports.sort_by(|&a, &b| task.inputs[a].port.cmp(&task.inputs[b].port));
-        for port in ports {
-            let input = &task.inputs[port];
-            for (index, member) in input.members.iter().enumerate() {
-                let name = format!("{}[{index}]", input.port);
-                walk.member(experiment, name, member, &contents[port][index]);
-            }
-        }
-        walk
     }
+}
 
+/// A walk over all that determines a task's outputs, as far as it is known. Each digest takes it anew, so that
+/// nothing is kept or copied for the tasks of which only the key is asked.
+pub(crate) struct Walk<'a> {
+    pub(crate) experiment: &'a Experiment,
+    pub(crate) stage: &'a StageParts,
+    pub(crate) code: &'a Code,
+    pub(crate) task: &'a Task,
+    pub(crate) environment: BTreeMap<String, Value>,
+    /// The task's inputs, ordered by port, and what is known of each member.
+    pub(crate) inputs: Vec<(&'a Input, Vec<Content>)>,
+}
+
+impl Walk<'_> {
     /// The key; none as long as something is not known.
     pub(crate) fn key(&self) -> Option<Hash> {
-        self.unknown.is_empty().then(|| {
+        self.waits_for().is_none().then(|| {
             let mut encoder = self.stage.key.clone();
-            self.parts.iter().for_each(|part| encoder.add(part));
+            self.visit(&mut |component, name, value| encoder.add(component, name, value));
             encoder.finish()
         })
     }
@@ -247,61 +254,86 @@ impl<'a> Walk<'a> {
     /// The shape.
     pub(crate) fn shape(&self) -> Hash {
         let mut encoder = self.stage.shape.clone();
-        self.parts
-            .iter()
-            .filter(|part| part.component != Component::Content)
-            .for_each(|part| encoder.add(part));
+        self.visit(&mut |component, name, value| {
+            if component != Component::Content {
+                encoder.add(component, name, value);
+            }
+        });
         encoder.finish()
     }
 
     /// All parts that are known, in order.
-    pub(crate) fn into_parts(self) -> Vec<Part> {
+    pub(crate) fn parts(&self) -> Vec<Part> {
         let mut parts = self.stage.parts.clone();
-        parts.extend(self.parts);
+        self.visit(&mut |component, name, value| parts.push(part(component, name, value.clone())));
         parts
     }
 
-    fn add(&mut self, component: Component, name: impl Into<String>, value: Value) {
-        self.parts.push(part(component, name, value));
+    /// The first task whose outputs are not known.
+    pub(crate) fn waits_for(&self) -> Option<TaskId> {
+        self.contents().find_map(|(_, _, content)| match content {
+            Content::Unknown(task) => Some(*task),
+            Content::Present(_) | Content::Pruned(_) => None,
+        })
     }
 
-    /// Shared code and each leaf stand by themselves, so that an explanation can say which file it was.
-    fn code(&mut self, fingerprints: &Fingerprints, leaves: &[&str]) {
-        let value = |digest: Option<&Hash>| digest.map_or(Value::None, |digest| hex(*digest));
-        self.add(
-            Component::Code,
-            "shared",
-            value(fingerprints.shared.as_ref()),
-        );
-        for leaf in leaves {
-            self.add(
-                Component::Code,
-                *leaf,
-                value(fingerprints.leaves.get(*leaf)),
-            );
+    /// The members whose content is not known: what they are called, and the task that they hang on.
+    pub(crate) fn unknown(&self) -> Vec<(String, TaskId)> {
+        let open = self.contents().filter_map(|(port, index, content)| {
+            let Content::Unknown(task) = content else {
+                return None;
+            };
+            Some((format!("{port}[{index}]"), *task))
+        });
+        open.collect()
+    }
+
+    fn contents(&self) -> impl Iterator<Item = (&str, usize, &Content)> {
+        self.inputs.iter().flat_map(|(input, contents)| {
+            let contents = contents.iter().enumerate();
+            contents.map(|(index, content)| (input.port.as_str(), index, content))
+        })
+    }
+
+    fn visit(&self, part: &mut dyn FnMut(Component, &str, &Value)) {
+        // Shared code and each leaf stand by themselves, so that an explanation can say which file it was.
+        part(Component::Code, "shared", &self.code.shared);
+        for leaf in &*self.task.leaves {
+            let digest = self.code.leaves.get(*leaf).unwrap_or(&Value::None);
+            part(Component::Code, leaf, digest);
         }
-    }
-
-    fn parameters(&mut self, described: &[Param], params: &Params) {
-        for (name, value) in params.iter() {
+        let described = self.experiment.stages[self.task.stage].kind.params();
+        for (name, value) in self.task.params.iter() {
             let param = described.iter().find(|param| param.name == name);
             let value = match param {
                 Some(param) if !param.in_key => None,
                 Some(param) => in_key(value, &param.ty),
-                None => Some(value.clone()),
+                None => Some(Cow::Borrowed(value)),
             };
             if let Some(value) = value.filter(|value| !value.is_none()) {
-                self.add(Component::Parameter, name, value);
+                part(Component::Parameter, name, &value);
+            }
+        }
+        for (name, value) in &self.environment {
+            part(Component::Environment, name, value);
+        }
+        let mut name = String::new();
+        for (input, contents) in &self.inputs {
+            for (index, (member, content)) in input.members.iter().zip(contents).enumerate() {
+                name.clear();
+                // Writing to a text cannot fail.
+                let _ = write!(name, "{}[{index}]", input.port);
+                self.member(&name, member, content, part);
             }
         }
     }
 
     fn member(
-        &mut self,
-        experiment: &Experiment,
-        name: String,
+        &self,
+        name: &str,
         member: &InputMember,
         content: &Content,
+        part: &mut dyn FnMut(Component, &str, &Value),
     ) {
         match member {
             InputMember::File { name: file, .. } => {
@@ -309,11 +341,12 @@ impl<'a> Walk<'a> {
                 if let Content::Present(digest) = content {
                     record.insert("content".to_owned(), hex(*digest));
                 }
-                self.add(Component::Input, name, Value::Record(record));
+                part(Component::Input, name, &Value::Record(record));
             }
             InputMember::Task { task, .. } => {
-                let task = &experiment.tasks[*task];
-                let labels = experiment
+                let task = &self.experiment.tasks[*task];
+                let labels = self
+                    .experiment
                     .labels(task)
                     .map(|(axis, label)| Value::List(vec![text(axis), label.clone()]))
                     .collect();
@@ -321,22 +354,19 @@ impl<'a> Walk<'a> {
                     ("labels".to_owned(), Value::List(labels)),
                     (
                         "title".to_owned(),
-                        text(&experiment.stages[task.stage].title),
+                        text(&self.experiment.stages[task.stage].title),
                     ),
                 ]));
-                self.add(Component::Input, name.clone(), about);
+                part(Component::Input, name, &about);
                 let value = match content {
                     Content::Present(digest) => hex(*digest),
                     Content::Pruned(reason) => Value::Record(BTreeMap::from([
                         ("pruned_by".to_owned(), text(&reason.gate)),
                         ("outcome".to_owned(), text(&reason.outcome)),
                     ])),
-                    Content::Unknown(task) => {
-                        self.unknown.push((name, *task));
-                        return;
-                    }
+                    Content::Unknown(_) => return,
                 };
-                self.add(Component::Content, name, value);
+                part(Component::Content, name, &value);
             }
         }
     }
@@ -365,21 +395,25 @@ fn encoded(value: &Value) -> Vec<u8> {
 }
 
 /// What of a value is in the key: no paths, and no fields that are marked as not in the key.
-fn in_key(value: &Value, ty: &ParamType) -> Option<Value> {
+fn in_key<'a>(value: &'a Value, ty: &ParamType) -> Option<Cow<'a, Value>> {
     if !has_key_content(ty) {
         return None;
     }
-    Some(match (ty, value) {
+    if is_key_content(value, ty) {
+        return Some(Cow::Borrowed(value));
+    }
+    let owned = |value: &Value, ty: &ParamType| in_key(value, ty).map(Cow::into_owned);
+    Some(Cow::Owned(match (ty, value) {
         (ParamType::List(element), Value::List(items)) => Value::List(
             items
                 .iter()
-                .filter_map(|item| in_key(item, element))
+                .filter_map(|item| owned(item, element))
                 .collect(),
         ),
         (ParamType::Map(element), Value::Record(entries)) => Value::Record(
             entries
                 .iter()
-                .filter_map(|(name, entry)| Some((name.clone(), in_key(entry, element)?)))
+                .filter_map(|(name, entry)| Some((name.clone(), owned(entry, element)?)))
                 .collect(),
         ),
         (ParamType::Record(fields), Value::Record(entries)) => Value::Record(
@@ -389,7 +423,7 @@ fn in_key(value: &Value, ty: &ParamType) -> Option<Value> {
                 .filter_map(|(name, entry)| {
                     let entry = match fields.iter().find(|field| field.name == name) {
                         Some(field) if !field.in_key => return None,
-                        Some(field) => in_key(entry, &field.ty)?,
+                        Some(field) => owned(entry, &field.ty)?,
                         None => entry.clone(),
                     };
                     Some((name.clone(), entry))
@@ -397,7 +431,28 @@ fn in_key(value: &Value, ty: &ParamType) -> Option<Value> {
                 .collect(),
         ),
         _ => value.clone(),
-    })
+    }))
+}
+
+/// Whether all of a value is in the key as it is.
+fn is_key_content(value: &Value, ty: &ParamType) -> bool {
+    match (ty, value) {
+        (ParamType::FilePath, _) => false,
+        (ParamType::List(element), Value::List(items)) => {
+            items.iter().all(|item| is_key_content(item, element))
+        }
+        (ParamType::Map(element), Value::Record(entries)) => {
+            entries.values().all(|entry| is_key_content(entry, element))
+        }
+        (ParamType::Record(fields), Value::Record(entries)) => {
+            entries.iter().all(|(name, entry)| {
+                let field = fields.iter().find(|field| field.name == name);
+                !entry.is_none()
+                    && field.is_none_or(|field| field.in_key && is_key_content(entry, &field.ty))
+            })
+        }
+        _ => true,
+    }
 }
 
 /// Whether any value of this type has something that is in the key.

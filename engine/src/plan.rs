@@ -190,7 +190,17 @@ struct Planner<'a> {
 /// What the first look at a task brings; whether a shape stands alone is known only after the last task.
 enum Verdict {
     Final(Planned),
-    Open(Live),
+    Open(Open),
+}
+
+/// A task whose key or gates are not all known.
+struct Open {
+    key: Option<Hash>,
+    shape: Hash,
+    /// As in [`Live`].
+    waits_for: Option<TaskId>,
+    /// As in [`Live`].
+    gate: Option<TaskId>,
 }
 
 impl Planner<'_> {
@@ -202,7 +212,7 @@ impl Planner<'_> {
             }
             // No fact of a plan is a failure: what cannot be keyed counts as unknown.
             Ok(Decision::Blocked(task)) => planned(State::Maybe(MaybeReason::Input(task)), None),
-            Ok(Decision::Live(live)) => self.look_up(id, live),
+            Ok(Decision::Live(live)) => self.look_up(id, &live),
             Err(trouble) => {
                 self.problem(id, trouble);
                 planned(State::Run(RunReason::Unready), None)
@@ -210,14 +220,20 @@ impl Planner<'_> {
         }
     }
 
-    fn look_up(&mut self, id: TaskId, live: Live) -> Verdict {
+    fn look_up(&mut self, id: TaskId, live: &Live<'_>) -> Verdict {
         let (Some(key), None) = (live.key, live.gate) else {
             self.facts[id] = Fact::Unknown { gate: live.gate };
-            self.may_run(id, live.shape);
-            return Verdict::Open(live);
+            let shape = live.walk.shape();
+            self.may_run(id, shape);
+            return Verdict::Open(Open {
+                key: live.key,
+                shape,
+                waits_for: live.waits_for,
+                gate: live.gate,
+            });
         };
         if let Some(&same_as) = self.runs.get(&key) {
-            self.may_run(id, live.shape);
+            self.may_run(id, live.walk.shape());
             let same_as = Some(same_as);
             return planned(State::Cached { same_as }, Some(key));
         }
@@ -234,7 +250,7 @@ impl Planner<'_> {
             }
         };
         self.runs.insert(key, id);
-        self.may_run(id, live.shape);
+        self.may_run(id, live.walk.shape());
         planned(State::Run(reason), Some(key))
     }
 
@@ -245,9 +261,9 @@ impl Planner<'_> {
             .enumerate()
             .map(|(id, verdict)| match verdict {
                 Verdict::Final(planned) => planned,
-                Verdict::Open(live) => Planned {
-                    state: self.open(id, &live),
-                    key: live.key,
+                Verdict::Open(open) => Planned {
+                    state: self.open(id, &open),
+                    key: open.key,
                 },
             })
             .collect();
@@ -259,11 +275,11 @@ impl Planner<'_> {
     }
 
     /// Says whether a task runs whose key or gates are not all known.
-    fn open(&self, id: TaskId, live: &Live) -> State {
-        if let Some(gate) = live.gate {
+    fn open(&self, id: TaskId, open: &Open) -> State {
+        if let Some(gate) = open.gate {
             return State::Maybe(MaybeReason::Gate(gate));
         }
-        let other = match self.shapes.get(&live.shape) {
+        let other = match self.shapes.get(&open.shape) {
             Some(&(first, Some(second))) => Some(if first == id { second } else { first }),
             _ => None,
         };
@@ -273,9 +289,9 @@ impl Planner<'_> {
         if self.resolver.choices.force.contains(&id) {
             return State::Run(RunReason::Forced);
         }
-        match live.waits_for {
+        match open.waits_for {
             // Whatever the inputs turn out to be, nothing is recorded that could be taken.
-            _ if !self.store.has_shape(&live.shape) => State::Run(self.reason(id)),
+            _ if !self.store.has_shape(&open.shape) => State::Run(self.reason(id)),
             Some(task) => State::Maybe(MaybeReason::Input(task)),
             None => State::Run(RunReason::NotRecorded),
         }
@@ -294,8 +310,8 @@ impl Planner<'_> {
         let (Some(then), Ok(now)) = (then, now) else {
             return RunReason::NotRecorded;
         };
-        let open = now.unknown.clone();
-        let mut changed = changes(&then.parts, &now.into_parts());
+        let open = now.unknown();
+        let mut changed = changes(&then.parts, &now.parts());
         changed.retain(|change| !open.iter().any(|(name, _)| change.is_content_of(name)));
         if changed.is_empty() {
             RunReason::NotRecorded

@@ -18,7 +18,7 @@ use llmcl_stages_api::registry::Registry;
 use llmcl_stages_api::task::{Member, MemberState, PruneReason, TaskError};
 use llmcl_stages_api::value::Value;
 
-use crate::key::{Content, Part, StageParts, Walk};
+use crate::key::{Code, Content, StageParts, Walk};
 use crate::model::{Experiment, InputMember, StageId, Task, TaskId};
 use crate::outputs::Done;
 
@@ -56,20 +56,21 @@ pub struct Pruning {
 }
 
 /// What is to be done about a task.
-pub(crate) enum Decision {
+pub(crate) enum Decision<'a> {
     /// It is ruled out.
     Pruned(Pruning),
     /// It cannot run, because this one failed.
     Blocked(TaskId),
     /// It is looked up, and run if nothing is found.
-    Live(Live),
+    Live(Live<'a>),
 }
 
 /// A task that nothing has ruled out so far.
-pub(crate) struct Live {
+pub(crate) struct Live<'a> {
+    /// All that its outputs hang on.
+    pub(crate) walk: Walk<'a>,
     /// Its key; none as long as an input is not known.
     pub(crate) key: Option<Hash>,
-    pub(crate) shape: Hash,
     /// The first task whose outputs the key waits for.
     pub(crate) waits_for: Option<TaskId>,
     /// An open gate that may rule the task out.
@@ -112,17 +113,13 @@ impl Trouble {
     }
 }
 
-type Environment = Arc<BTreeMap<String, Value>>;
-
 /// Decides about tasks, and remembers what several have in common.
 pub(crate) struct Resolver<'a> {
     pub(crate) experiment: &'a Experiment,
-    registry: &'a Registry,
     pub(crate) choices: &'a Choices,
     stages: Vec<StageParts>,
+    code: Code,
     files: RefCell<HashMap<PathBuf, Result<BlobRef, Trouble>>>,
-    /// By stage and the address of the parameters, which many tasks share.
-    environments: RefCell<HashMap<(StageId, usize), Result<Environment, Trouble>>>,
     machine: Machine,
 }
 
@@ -134,13 +131,12 @@ impl<'a> Resolver<'a> {
     ) -> Self {
         Self {
             experiment,
-            registry,
             choices,
             stages: (0..experiment.stages.len())
                 .map(|stage| StageParts::of(experiment, stage))
                 .collect(),
+            code: Code::of(&registry.fingerprints),
             files: RefCell::default(),
-            environments: RefCell::default(),
             machine: Machine::default(),
         }
     }
@@ -166,7 +162,7 @@ impl<'a> Resolver<'a> {
     ///
     /// Pruned goes before failed, gates before inputs, and both in their order, so that the reason does not depend
     /// on what happens to finish first.
-    pub(crate) fn decide(&self, id: TaskId, facts: &[Fact]) -> Result<Decision, Trouble> {
+    pub(crate) fn decide(&self, id: TaskId, facts: &[Fact]) -> Result<Decision<'_>, Trouble> {
         let task = &self.experiment.tasks[id];
         let reports = self.experiment.stages[task.stage].reports_pruned;
         let mut seen = Seen::default();
@@ -200,37 +196,34 @@ impl<'a> Resolver<'a> {
         let walk = self.walk(id, facts)?;
         Ok(Decision::Live(Live {
             key: walk.key(),
-            shape: walk.shape(),
-            waits_for: walk.unknown.first().map(|(_, task)| *task),
+            waits_for: walk.waits_for(),
             gate: seen.gate,
+            walk,
         }))
     }
 
-    /// Walks over the parts of a task's key as far as they are known.
+    /// The walk over the parts of a task's key, as far as they are known.
     pub(crate) fn walk(&self, id: TaskId, facts: &[Fact]) -> Result<Walk<'_>, Trouble> {
         let task = &self.experiment.tasks[id];
-        let mut contents = Vec::with_capacity(task.inputs.len());
+        let mut inputs = Vec::with_capacity(task.inputs.len());
         for input in &task.inputs {
             let members = input.members.iter();
-            contents.push(
-                members
-                    .map(|member| self.content(member, facts))
-                    .collect::<Result<Vec<_>, _>>()?,
-            );
+            let contents = members.map(|member| self.content(member, facts));
+            inputs.push((input, contents.collect::<Result<_, _>>()?));
         }
-        Ok(Walk::over(
-            self.experiment,
-            &self.registry.fingerprints,
-            &self.stages[task.stage],
+        inputs.sort_by_key(|(input, _)| &input.port);
+        let kind = self.experiment.stages[task.stage].kind;
+        let environment = kind
+            .environment(&task.params, &self.machine)
+            .map_err(|error| Trouble::Environment(Arc::new(error)))?;
+        Ok(Walk {
+            experiment: self.experiment,
+            stage: &self.stages[task.stage],
+            code: &self.code,
             task,
-            &*self.environment(task)?,
-            &contents,
-        ))
-    }
-
-    /// All parts of a task's key, once they are known.
-    pub(crate) fn parts(&self, id: TaskId, facts: &[Fact]) -> Result<Vec<Part>, Trouble> {
-        Ok(self.walk(id, facts)?.into_parts())
+            environment,
+            inputs,
+        })
     }
 
     /// What a task is given at its ports, once all is known.
@@ -386,20 +379,6 @@ impl<'a> Resolver<'a> {
         self.files
             .borrow_mut()
             .insert(path.to_owned(), found.clone());
-        found
-    }
-
-    fn environment(&self, task: &Task) -> Result<Environment, Trouble> {
-        let place = (task.stage, Arc::as_ptr(&task.params).addr());
-        if let Some(known) = self.environments.borrow().get(&place) {
-            return known.clone();
-        }
-        let found = self.experiment.stages[task.stage]
-            .kind
-            .environment(&task.params, &self.machine)
-            .map(Arc::new)
-            .map_err(|error| Trouble::Environment(Arc::new(error)));
-        self.environments.borrow_mut().insert(place, found.clone());
         found
     }
 }

@@ -4,14 +4,16 @@
 //! other end only this process holds. However this process ends, a `SIGKILL` included, the pipe closes and the
 //! watchdog kills the whole group, itself included. The watchdog leads the group and is there before the child,
 //! so there is no moment at which the child is unguarded, and the group's number cannot be taken by another
-//! group while the watchdog has not been waited for. A group that a child has left clean serves the next child. This needs no code between fork and exec, which a
-//! parent-death signal would (and that signal reaches the child alone, not the child's children).
+//! group while the watchdog has not been waited for. A group that a child has left clean serves the next child.
+//! This needs no code between fork and exec, which a parent-death signal would (and that signal reaches the child
+//! alone, not the child's children).
 //!
-//! What makes a process group of its own (`setsid`, a shell with job control) escapes both the watchdog and the
-//! kill. If it holds on to the child's output it is at least noticed; see [`ProcessError::LeftBehind`].
+//! As long as this process lives, it finds and ends what a child leaves behind wherever it is; see [`orphans`]. If
+//! it is killed, what has made a process group of its own (`setsid`, a shell with job control) escapes the watchdog.
 
 mod converse;
 mod group;
+mod orphans;
 mod output;
 
 use std::fmt;
@@ -25,6 +27,7 @@ use nix::sys::signal::Signal;
 
 pub use converse::{Conversation, converse};
 use group::Group;
+use orphans::Orphan;
 use output::Output;
 pub use output::Tail;
 
@@ -121,7 +124,7 @@ pub enum ProcessError {
         /// The end of its standard error.
         stderr: Tail,
     },
-    /// It ended and left processes running. They have been killed, as far as they are in its process group.
+    /// It ended and left processes running. They have been killed.
     #[error("`{program}` {exit} and left processes running: {}", .processes.join(", "))]
     LeftBehind {
         /// The program.
@@ -129,7 +132,7 @@ pub enum ProcessError {
         /// How it ended itself.
         exit: Exit,
         /// Name and number of each process; a text that says so where one is only known by the output that it
-        /// keeps open.
+        /// keeps open, and lives on.
         processes: Vec<String>,
     },
     /// The system refused what is needed to look after it.
@@ -198,16 +201,17 @@ pub fn run(
         output.wait(POLL).map_err(watch)?;
         survivors = group.survivors();
     }
+    let mut processes: Vec<String> = survivors.iter().map(Orphan::name).collect();
     if survivors.is_empty() {
         group.leave();
     } else {
         group.end();
     }
     output.drain(LINGER).map_err(watch)?;
-    if survivors.is_empty() && !output.is_closed() {
-        survivors.push("one outside its process group, which holds its output open".to_owned());
+    if processes.is_empty() && !output.is_closed() {
+        processes.push("one that it has not started, which holds its output open".to_owned());
     }
-    if survivors.is_empty() {
+    if processes.is_empty() {
         Ok(Finished {
             exit,
             stdout: output.stdout,
@@ -217,7 +221,7 @@ pub fn run(
         Err(ProcessError::LeftBehind {
             program,
             exit,
-            processes: survivors,
+            processes,
         })
     }
 }

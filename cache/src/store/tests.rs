@@ -58,8 +58,8 @@ fn a_blob_written_in_pieces_is_the_whole() {
 #[test]
 fn a_dropped_writer_leaves_nothing() {
     let (_folder, store) = empty();
-    let session = store.scratch().unwrap().path().parent().unwrap().to_owned();
     let mut writer = store.write_blob().unwrap();
+    let session = writer.path().parent().unwrap().to_owned();
     writer.write_all(&[1; 200_000]).unwrap();
     assert_eq!(std::fs::read_dir(&session).unwrap().count(), 1);
     drop(writer);

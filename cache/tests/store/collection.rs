@@ -326,7 +326,7 @@ fn records_in_a_segment_that_is_being_written_become_holes() {
 fn a_process_that_goes_on_does_not_believe_what_it_read_before() {
     let (_folder, root) = store_of(&["a", "b"]);
     let store = Store::open(&root).unwrap();
-    drop(store.scratch().unwrap());
+    drop(store.scratch(&[]).unwrap());
     keep(&root, &["b"]);
     assert!(!Sample::new("a").is_in(&store));
     assert!(Sample::new("b").is_in(&store));
@@ -349,7 +349,7 @@ fn a_process_that_goes_on_does_not_believe_what_it_read_before() {
 fn what_was_used_and_recorded_during_a_collection_is_kept_by_it() {
     let (_folder, root) = store_of(&["old", "going"]);
     let user = Store::open(&root).unwrap();
-    drop(user.scratch().unwrap());
+    drop(user.scratch(&[]).unwrap());
     let store = Store::open(&root).unwrap();
     let collector = store.collector(&mut || {}).unwrap();
     // It begins, finds a blob that the collection takes for one that nobody needs, names it, and is gone.

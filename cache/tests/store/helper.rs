@@ -180,7 +180,7 @@ fn helper() {
         // Uses a record, does something that writes, says so, and goes on living.
         ["keep", name] => {
             assert!(Sample::new(name).is_in(&store));
-            drop(store.scratch().unwrap());
+            drop(store.scratch(&[]).unwrap());
             say("kept");
             std::thread::sleep(Duration::from_secs(600));
         }
@@ -193,7 +193,7 @@ fn helper() {
         // Takes the lock and a scratch folder, and keeps them.
         ["hold"] => {
             let _guard = store.lock(&digest("held"), &|| false, &mut || {}).unwrap();
-            let scratch = store.scratch().unwrap();
+            let scratch = store.scratch(&[]).unwrap();
             std::fs::write(scratch.path().join("file"), "x").unwrap();
             let mut half = store.write_blob().unwrap();
             half.write_all(&[1; 100_000]).unwrap();

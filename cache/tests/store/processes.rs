@@ -146,7 +146,7 @@ fn a_killed_owner_releases_its_lock_and_its_scratch_is_swept_while_a_live_one_is
     // Alive: the lock is held, and a process that begins to write sweeps nothing of it.
     assert!(take().is_none());
     let other = Store::open(store.root()).unwrap();
-    drop(other.scratch().unwrap());
+    drop(other.scratch(&[]).unwrap());
     drop(other);
     assert!(scratch.join("file").exists());
 
@@ -157,7 +157,7 @@ fn a_killed_owner_releases_its_lock_and_its_scratch_is_swept_while_a_live_one_is
     assert!(guard.unwrap().is_some());
     assert!(!waited.get());
     let later = Store::open(store.root()).unwrap();
-    drop(later.scratch().unwrap());
+    drop(later.scratch(&[]).unwrap());
     assert!(!scratch.exists());
     drop(later);
     drop(store);

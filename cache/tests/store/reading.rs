@@ -57,7 +57,7 @@ fn opening_and_reading_a_store_changes_nothing_not_even_what_was_left_by_the_dea
 fn a_process_that_is_done_leaves_only_what_it_stored() {
     let (_folder, store) = empty_store();
     store.put(b"content").unwrap();
-    drop(store.scratch().unwrap());
+    drop(store.scratch(&[]).unwrap());
     let key = digest("key");
     drop(store.lock(&key, &|| false, &mut || {}).unwrap());
     let resumable = store.resumable(&key).unwrap();

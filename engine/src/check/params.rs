@@ -25,7 +25,7 @@ use super::stage::{Combination, share};
 #[derive(Default)]
 pub(super) struct StageParams {
     sets: Vec<ParamSet>,
-    written: Vec<Params>,
+    written: Vec<Arc<Params>>,
     /// Which set each task has.
     of_task: Vec<usize>,
 }
@@ -38,7 +38,7 @@ struct ParamSet {
 
 impl StageParams {
     /// The distinct parameters as they are written: the stage's own axes still stand in expressions by name.
-    pub(super) fn written(&self) -> &[Params] {
+    pub(super) fn written(&self) -> &[Arc<Params>] {
         &self.written
     }
 
@@ -67,7 +67,7 @@ impl StageParams {
             Arc::make_mut(&mut set.bound).set(Arc::clone(&name), Arc::clone(&value));
         }
         for params in &mut self.written {
-            params.set(Arc::clone(&name), Arc::clone(&value));
+            Arc::make_mut(params).set(Arc::clone(&name), Arc::clone(&value));
         }
     }
 
@@ -81,6 +81,8 @@ struct Given<'a> {
     spec: &'a Param,
     name: Arc<str>,
     origin: Origin,
+    /// What it is where it is left out.
+    default: Option<Arc<Value>>,
 }
 
 /// Where a parameter's value comes from.
@@ -155,7 +157,16 @@ impl Checker<'_> {
             // What could not be read has been reported and is treated as left out.
             let origin = origin.unwrap_or(Origin::Absent);
             let name = spec.name.into();
-            given.push(Given { spec, name, origin });
+            let default = match spec.presence {
+                Presence::Default(scalar) => Some(Arc::new(scalar.into())),
+                Presence::Required | Presence::Optional => None,
+            };
+            given.push(Given {
+                spec,
+                name,
+                origin,
+                default,
+            });
         }
         self.assemble(kind, each, &given, tasks)
     }
@@ -427,8 +438,8 @@ impl Checker<'_> {
         for (values, _, _) in tasks {
             let key: Vec<usize> = differ.iter().map(|&at| values[at]).collect();
             let set = *known.entry(key).or_insert_with(|| {
-                let own = self.axis_values(each, values);
-                let (written, set) = put_together(kind, each, values, given, &own);
+                let own = expressions.then(|| self.axis_values(each, values));
+                let (written, set) = put_together(kind, each, values, given, own.as_ref());
                 result.written.push(written);
                 result.sets.push(set);
                 result.sets.len() - 1
@@ -469,15 +480,17 @@ impl Converted {
     }
 }
 
+/// The parameters of a task as they are written, and with `own`, its axis values, put into the expressions, if any
+/// are there.
 fn put_together(
     kind: &'static dyn StageKind,
     each: &[AxisId],
     values: &[usize],
     given: &[Given<'_>],
-    own: &BTreeMap<String, Value>,
-) -> (Params, ParamSet) {
+    own: Option<&BTreeMap<String, Value>>,
+) -> (Arc<Params>, ParamSet) {
     let mut written = Params::default();
-    let mut bound = Params::default();
+    let mut expressions = Vec::new();
     let mut leaves: Vec<&'static str> = kind.leaves().to_vec();
     let mut needs_profile = false;
     for param in given {
@@ -486,31 +499,32 @@ fn put_together(
             Origin::Axes(bound) => bound.value(each, values),
             Origin::Absent => None,
         };
-        let name = || Arc::clone(&param.name);
-        match checked {
-            Some(checked) => {
-                for method in &checked.methods {
-                    leaves.push(method.leaf);
-                    needs_profile |= method.needs_profile;
-                }
-                let value = match checked.expressions {
-                    true => Arc::new(bind(&checked.value, &param.spec.ty, own)),
-                    false => Arc::clone(&checked.value),
-                };
-                written.set(name(), Arc::clone(&checked.value));
-                bound.set(name(), value);
+        if let Some(checked) = checked {
+            for method in &checked.methods {
+                leaves.push(method.leaf);
+                needs_profile |= method.needs_profile;
             }
-            None => {
-                if let Presence::Default(scalar) = param.spec.presence {
-                    let value = Arc::new(scalar.into());
-                    written.set(name(), Arc::clone(&value));
-                    bound.set(name(), value);
-                }
+            if checked.expressions {
+                expressions.push((param, checked));
             }
+        }
+        if let Some(value) = checked
+            .map(|checked| &checked.value)
+            .or(param.default.as_ref())
+        {
+            written.set(Arc::clone(&param.name), Arc::clone(value));
+        }
+    }
+    let written = Arc::new(written);
+    let mut bound = Arc::clone(&written);
+    if let Some(own) = own {
+        for (param, checked) in expressions {
+            let value = Arc::new(bind(&checked.value, &param.spec.ty, own));
+            Arc::make_mut(&mut bound).set(Arc::clone(&param.name), value);
         }
     }
     let set = ParamSet {
-        bound: Arc::new(bound),
+        bound,
         leaves: share(leaves),
         needs_profile,
     };

@@ -131,9 +131,11 @@ impl Host for TaskHost<'_> {
         Ok(from_store(blob))
     }
 
-    fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError> {
-        let scratch = self.store.scratch().map_err(|error| store_error(&error))?;
-        Ok(Box::new(ScratchFolder(scratch)))
+    fn scratch(&self, inner: &[&str]) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError> {
+        let scratch = self.store.scratch(inner);
+        Ok(Box::new(ScratchFolder(
+            scratch.map_err(|error| store_error(&error))?,
+        )))
     }
 
     fn resumable(&self) -> Result<Box<Path>, TaskError> {

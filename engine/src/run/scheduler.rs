@@ -24,7 +24,7 @@ use crate::events::{Event, Failure, FailureKind, Finish, Phase, Spent, What, mic
 use crate::model::{Stage, StageId, TaskId};
 use crate::outputs::{Done, Found, find};
 use crate::plan::Plan;
-use crate::resolve::{Decision, Fact, Live, Resolver};
+use crate::resolve::{Decision, Fact, Resolver};
 
 /// How often it is looked whether the run was stopped while nothing else happens.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -67,8 +67,8 @@ pub(super) struct Scheduler<'a> {
     /// What has been redone already: a task and a blob that was lost.
     pub(super) redone: HashSet<(TaskId, Hash)>,
     pub(super) ends: Vec<End>,
-    /// What is known of the tasks in the queue: their keys, and the stamps of records that were passed over.
-    ready: HashMap<TaskId, (Live, Option<u64>)>,
+    /// The tasks in the queue: their keys, and the stamps of records that were passed over.
+    ready: HashMap<TaskId, (Hash, Option<u64>)>,
     axis_fields: HashMap<StageId, Arc<AxisFields>>,
     /// Executed tasks whose records are written but not known to be durable, in the order of writing.
     pub(super) unconfirmed: VecDeque<Unconfirmed>,
@@ -208,15 +208,15 @@ impl<'a> Scheduler<'a> {
                 match self.resolver.decide(task, &self.facts) {
                     Ok(Decision::Pruned(pruning)) => self.prune(task, pruning),
                     Ok(Decision::Blocked(because)) => self.not_run(task, because),
-                    Ok(Decision::Live(live)) => self.look_up(task, live),
+                    Ok(Decision::Live(live)) => self.look_up(task, live.key),
                     Err(trouble) => self.fail(task, trouble.into(), 0),
                 }
             }
         }
     }
 
-    fn look_up(&mut self, task: TaskId, live: Live) {
-        let Some(key) = live.key else {
+    fn look_up(&mut self, task: TaskId, key: Option<Hash>) {
+        let Some(key) = key else {
             let message = "the key of the task could not be made";
             return self.fail(task, internal(message), 0);
         };
@@ -243,7 +243,7 @@ impl<'a> Scheduler<'a> {
             .needs(params, self.resolver.input_bytes(task, &self.facts));
         self.steps[task] = Step::Ready(key);
         self.owners.insert(key, task);
-        self.ready.insert(task, (live, passed_over));
+        self.ready.insert(task, (key, passed_over));
         self.queue.push(task, self.remaining[task], needs);
         self.watch.ready(task);
     }
@@ -261,12 +261,12 @@ impl<'a> Scheduler<'a> {
             let Some((task, needs)) = self.queue.start() else {
                 return;
             };
-            let Some((live, passed_over)) = self.ready.remove(&task) else {
+            let Some((key, passed_over)) = self.ready.remove(&task) else {
                 self.queue.release(task);
                 continue;
             };
             self.watch.start(task);
-            match self.job(task, &live, needs, passed_over) {
+            match self.job(task, key, needs, passed_over) {
                 Ok(job) => {
                     self.steps[task] = Step::Running {
                         key: job.key,
@@ -300,24 +300,22 @@ impl<'a> Scheduler<'a> {
     fn job(
         &mut self,
         task: TaskId,
-        live: &Live,
+        key: Hash,
         needs: Needs,
         passed_over: Option<u64>,
     ) -> Result<Job, Failure> {
-        let key = live
-            .key
-            .ok_or_else(|| internal("the key of the task is not known"))?;
         let experiment = self.shared.experiment;
         let stage = experiment.tasks[task].stage;
         let axis_fields = self.axis_fields.entry(stage);
         let axis_fields =
             axis_fields.or_insert_with(|| Arc::new(axis_fields_of(experiment, stage)));
+        let walk = self.resolver.walk(task, &self.facts)?;
         Ok(Job {
             task,
             name: experiment.task_name(task),
             key,
-            shape: live.shape,
-            parts: self.resolver.parts(task, &self.facts)?,
+            shape: walk.shape(),
+            parts: walk.parts(),
             inputs: self.resolver.members(task, &self.facts)?,
             files: self.resolver.files(task)?,
             axis_fields: Arc::clone(axis_fields),

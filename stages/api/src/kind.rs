@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::expr::{self, Checked, ExprError, Mode, Scope};
 use crate::machine::Machine;
@@ -87,7 +88,7 @@ pub struct Check<'a> {
     /// The stage's own axes.
     pub axes: &'a BTreeMap<String, Type>,
     /// The parameters of each task of the stage. Values that are equal over all tasks come from literals.
-    pub tasks: &'a [Params],
+    pub tasks: &'a [Arc<Params>],
     /// The inputs that the stage has, by port.
     pub inputs: &'a BTreeMap<String, InputSchema>,
     outputs: Vec<OutputSchema>,
@@ -167,7 +168,7 @@ impl<'a> Check<'a> {
     #[must_use]
     pub fn new(
         axes: &'a BTreeMap<String, Type>,
-        tasks: &'a [Params],
+        tasks: &'a [Arc<Params>],
         inputs: &'a BTreeMap<String, InputSchema>,
     ) -> Self {
         Self {
@@ -196,7 +197,9 @@ impl<'a> Check<'a> {
         let mut values: Vec<&Value> = Vec::new();
         for params in self.tasks {
             let value = params.get(name);
-            if !values.contains(&value) {
+            // Tasks share what they do not differ in.
+            let same = values.last().is_some_and(|last| std::ptr::eq(*last, value));
+            if !same && !values.contains(&value) {
                 values.push(value);
             }
         }

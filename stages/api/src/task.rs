@@ -78,11 +78,11 @@ pub trait Host: Sync {
     /// If the store cannot be written.
     fn put(&self, bytes: &[u8]) -> Result<BlobRef, TaskError>;
 
-    /// Makes an empty folder that only this task uses and that is gone after it.
+    /// Makes a folder that only this task uses and that is gone after it, with these empty folders in it.
     ///
     /// # Errors
     /// If it cannot be made.
-    fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError>;
+    fn scratch(&self, inner: &[&str]) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError>;
 
     /// Returns a folder that survives failed and interrupted attempts at the same key, and goes with success.
     ///

@@ -1,15 +1,17 @@
 //! A process group with its watchdog.
 
-use std::fs;
+use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, getpgid};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::orphans::{self, Orphan};
 
 /// What the watchdog does: waits until its standard input ends, then kills its process group. What is meant for
 /// the children in it, such as the `SIGTERM` of a stop, does not end it.
@@ -18,8 +20,36 @@ const WATCHDOG: &str = "trap '' HUP INT QUIT TERM; read -r _; kill -KILL 0";
 /// How long killed processes may take to be gone.
 const DYING: Duration = Duration::from_secs(5);
 
-/// Watchdogs whose groups have nobody else in them. Starting one takes as long as starting a small program.
-static IDLE: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+/// The variable that tells to which task a process belongs that has left its group: each task has a home of its own.
+const HOME: &str = "HOME";
+
+/// All groups of this process.
+static GROUPS: Mutex<Groups> = Mutex::new(Groups {
+    idle: Vec::new(),
+    active: Vec::new(),
+});
+
+struct Groups {
+    /// Watchdogs whose groups have nobody else in them. Starting one takes as long as starting a small program.
+    idle: Vec<Child>,
+    active: Vec<Active>,
+}
+
+/// What is known of a group in which a child runs.
+struct Active {
+    id: Pid,
+    child: Option<Pid>,
+    /// Its [`HOME`], if it was given one.
+    home: Option<OsString>,
+}
+
+impl Active {
+    fn has_started(&self, orphan: &Orphan) -> bool {
+        let home = self.home.as_ref();
+        orphan.group == self.id
+            || home.is_some_and(|home| orphan.has_variable(HOME, home.as_encoded_bytes()))
+    }
+}
 
 /// A process group that dies with this process, or when this is dropped.
 pub(super) struct Group {
@@ -34,8 +64,9 @@ pub(super) struct Group {
 impl Group {
     /// Takes a watchdog that has nothing to do, or starts one in a group of its own.
     pub(super) fn start() -> io::Result<Self> {
+        orphans::adopt();
         let mut watchdog = None;
-        while let Some(mut idle) = locked().pop() {
+        while let Some(mut idle) = locked().idle.pop() {
             if matches!(idle.try_wait(), Ok(None)) {
                 watchdog = Some(idle);
                 break;
@@ -53,9 +84,14 @@ impl Group {
                 .stderr(Stdio::null())
                 .spawn()?,
         };
+        let id = pid(&watchdog);
+        locked().active.push(Active {
+            id,
+            child: None,
+            home: None,
+        });
         Ok(Self {
-            // The kernel's numbers are below 2^22.
-            id: Pid::from_raw(watchdog.id().cast_signed()),
+            id,
             watchdog: Some(watchdog),
             child: None,
         })
@@ -76,6 +112,11 @@ impl Group {
                 started => break started?,
             }
         };
+        let home = command.get_envs().find(|(name, _)| *name == HOME);
+        if let Some(active) = locked().active.iter_mut().find(|group| group.id == self.id) {
+            active.child = Some(pid(&child));
+            active.home = home.and_then(|(_, home)| Some(home?.to_owned()));
+        }
         Ok(self.child.insert(child))
     }
 
@@ -90,49 +131,58 @@ impl Group {
         let _ = killpg(self.id, signal);
     }
 
-    /// Names the processes of the group that still run, apart from the child and the watchdog.
-    ///
-    /// They are looked up in `/proc`; a system without it shows none.
-    pub(super) fn survivors(&self) -> Vec<String> {
-        let child = self.child.as_ref().map(Child::id);
-        let Ok(entries) = fs::read_dir("/proc") else {
-            return Vec::new();
+    /// The processes that the child has left behind, whether or not they are in the group. What cannot be told to
+    /// be another child's counts as this one's: somebody must end it.
+    pub(super) fn survivors(&self) -> Vec<Orphan> {
+        let groups = locked();
+        let is_own = |id: Pid| {
+            groups.idle.iter().any(|watchdog| pid(watchdog) == id)
+                || groups
+                    .active
+                    .iter()
+                    .any(|group| group.id == id || group.child == Some(id))
         };
-        entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-            // Asking the system is ten times cheaper than reading a file, and almost all are of other groups.
-            .filter(|&id| getpgid(Some(Pid::from_raw(id))) == Ok(self.id))
-            .filter(|&id| id != self.id.as_raw() && Some(id.cast_unsigned()) != child)
-            .filter_map(|id| {
-                let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-                let (name, group, state) = parse_stat(&stat)?;
-                let alive = !matches!(state, "Z" | "X");
-                (alive && group == self.id.as_raw()).then(|| format!("{name} ({id})"))
-            })
-            .collect()
+        let mut found = orphans::adopted(&is_own);
+        found.retain(|orphan| {
+            let mut others = groups.active.iter().filter(|group| group.id != self.id);
+            !others.any(|other| other.has_started(orphan))
+        });
+        found
     }
 
     /// Leaves the group, in which nobody but the watchdog is any more, to the next child.
     pub(super) fn leave(mut self) {
-        locked().extend(self.watchdog.take());
+        let watchdog = self.watchdog.take();
+        let mut groups = locked();
+        groups.active.retain(|group| group.id != self.id);
+        groups.idle.extend(watchdog);
     }
 
-    /// Kills what is left of the group and waits for the child and the watchdog.
+    /// Kills what is left of the child and waits for it and the watchdog.
     pub(super) fn end(&mut self) {
         self.signal(Signal::SIGKILL);
         // Both are dead or dying, so that there is nothing to be told of a failed wait.
         if let Some(child) = &mut self.child {
             let _ = child.wait();
         }
-        // The children's children are not ours to wait for, and a kill takes a moment on a busy machine. One that
-        // the kernel cannot end, as it waits for a device, must not hold us for ever.
+        // A kill takes a moment on a busy machine, and only then do the children of the killed show. One that the
+        // kernel cannot end, as it waits for a device, must not hold us for ever.
         let until = Instant::now() + DYING;
-        while !self.survivors().is_empty() && Instant::now() < until {
+        loop {
+            let survivors = self.survivors();
+            if survivors.is_empty() || Instant::now() >= until {
+                break;
+            }
+            for survivor in survivors {
+                // It may be gone by now, which is what this is for.
+                let _ = kill(survivor.id, Signal::SIGKILL);
+            }
             thread::sleep(Duration::from_millis(2));
         }
         if let Some(mut watchdog) = self.watchdog.take() {
             let _ = watchdog.wait();
         }
+        locked().active.retain(|group| group.id != self.id);
     }
 }
 
@@ -145,31 +195,11 @@ impl Drop for Group {
     }
 }
 
-fn locked() -> std::sync::MutexGuard<'static, Vec<Child>> {
-    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked() -> MutexGuard<'static, Groups> {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads name, process group and state out of `/proc/N/stat`: `N (name) S parent group …`, where the name may
-/// hold anything, parentheses and spaces included.
-fn parse_stat(stat: &str) -> Option<(&str, i32, &str)> {
-    let (head, tail) = stat.rsplit_once(')')?;
-    let (_, name) = head.split_once('(')?;
-    let mut fields = tail.split_ascii_whitespace();
-    let state = fields.next()?;
-    let group = fields.nth(1)?.parse().ok()?;
-    Some((name, group, state))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_may_have_any_name() {
-        assert_eq!(
-            parse_stat("12 (a) S 3 (b) R 1 77 77 0"),
-            Some(("a) S 3 (b", 77, "R"))
-        );
-        assert_eq!(parse_stat("12"), None);
-    }
+/// The number of a process; the kernel's are below 2^22.
+fn pid(process: &Child) -> Pid {
+    Pid::from_raw(process.id().cast_signed())
 }

@@ -14,6 +14,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
+/// How many bytes are read at once; a pipe holds 64 KiB, but most programs say little.
+const BUFFER: usize = 4 * 1024;
+
 /// The last bytes of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
@@ -91,7 +94,7 @@ impl Output {
             stderr_pipe: child.stderr.take(),
             stdout: Tail::new(limit),
             stderr: Tail::new(limit),
-            buffer: vec![0; 64 * 1024],
+            buffer: vec![0; BUFFER],
             pause: FIRST_PAUSE,
         }
     }

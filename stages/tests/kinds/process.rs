@@ -1,6 +1,7 @@
 //! Children: their output, their end, and what they leave.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use llmcl_stages::process::{Exit, Finished, Limits, ProcessError, run};
@@ -13,9 +14,12 @@ fn limits() -> Limits {
     }
 }
 
+/// A shell with a home of its own, as tasks have one: it tells which test a process belongs to.
 fn sh(script: &str) -> Command {
+    static HOMES: AtomicUsize = AtomicUsize::new(0);
+    let home = format!("/nowhere/{}", HOMES.fetch_add(1, Ordering::Relaxed));
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", script]);
+    command.args(["-c", script]).env("HOME", home);
     command
 }
 
@@ -148,29 +152,74 @@ fn a_child_that_is_left_behind_is_named_and_killed() {
     }
 }
 
-#[test]
-fn who_escapes_with_our_pipe_does_not_hang_us() {
+/// Runs a program that escapes as it is told, `SLEEP` standing for what stays, and looks whether all is ended.
+fn escape(how: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let id = folder.path().join("id");
+    let ids = folder.path().join("ids");
+    let sleep = format!(
+        "sh -c \"echo \\$\\$ >> {}; exec sleep 1000\"",
+        ids.display()
+    );
+    let count = how.matches("SLEEP").count();
     let script = format!(
-        "setsid sh -c 'echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000' & \
-         while ! test -e {0}; do sleep 0.01; done",
-        id.display()
+        "{} while ! test \"$(cat {1} 2> /dev/null | wc -l)\" -eq {count}; do sleep 0.01; done",
+        how.replace("SLEEP", &sleep),
+        ids.display()
     );
     let error = run(&mut sh(&script), &limits(), &mut || Ok(())).expect_err("left behind");
-    assert_eq!(
-        error.to_string(),
-        "`/bin/sh` exited with code 0 and left processes running: one outside its process group, which holds its \
-         output open"
+    let ProcessError::LeftBehind { processes, .. } = error else {
+        panic!("{how}: {error}");
+    };
+    assert!(!processes.is_empty(), "{how}");
+    for id in std::fs::read_to_string(&ids).unwrap().split_whitespace() {
+        assert!(!runs(id.parse().unwrap()), "{how}: {processes:?}");
+    }
+}
+
+#[test]
+fn who_leaves_the_group_is_found_and_killed() {
+    escape("setsid SLEEP &");
+    escape("setsid SLEEP < /dev/null > /dev/null 2>&1 &");
+    escape("(setsid sh -c 'SLEEP & SLEEP' > /dev/null 2>&1 &);");
+}
+
+/// In a process of its own, as such a one could belong to any test.
+#[test]
+fn who_gives_up_the_environment_too_is_found_and_killed() {
+    const ALONE: &str = "LLMCL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return escape("setsid env -i SLEEP > /dev/null 2>&1 &");
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "process::who_gives_up_the_environment_too_is_found_and_killed",
+        ])
+        .env(ALONE, "")
+        .stdout(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn who_leaves_the_group_of_another_child_is_that_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (started, end) = (folder.path().join("started"), folder.path().join("end"));
+    let script = format!(
+        "(setsid sh -c 'touch {0}; exec sleep 1000' > /dev/null 2>&1 &); \
+         while ! test -e {1}; do sleep 0.01; done",
+        started.display(),
+        end.display()
     );
-    let id = std::fs::read_to_string(&id).unwrap();
-    assert!(
-        Command::new("kill")
-            .arg(id.trim())
-            .status()
-            .unwrap()
-            .success()
-    );
+    std::thread::scope(|scope| {
+        let guilty = scope.spawn(|| run(&mut sh(&script), &limits(), &mut || Ok(())));
+        wait_until(|| started.exists());
+        let innocent = run(&mut sh("true"), &limits(), &mut || Ok(()));
+        std::fs::write(&end, "").unwrap();
+        assert_eq!(innocent.unwrap().exit, Exit::Code(0));
+        let error = guilty.join().unwrap().expect_err("left behind");
+        assert!(error.to_string().contains("running: sleep ("), "{error}");
+    });
 }
 
 /// The engine in the test below, which runs this and kills it; otherwise there is nothing to do.
@@ -190,7 +239,7 @@ fn nothing_outlives_a_killed_engine() {
     let mut engine = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "process::an_engine_that_will_be_killed"])
         .env("LLMCL_TEST_IDS", &ids)
-        .stdout(std::process::Stdio::null())
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     wait_until(|| ids.exists());

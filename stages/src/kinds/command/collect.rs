@@ -12,8 +12,8 @@ use llmcl_stages_api::task::{Outputs, TaskContext, TaskError, TaskErrorKind};
 use super::spec::{Output, Spec};
 use super::{disk, outside, table};
 
-/// How many bytes are read at once.
-const CHUNK: usize = 1 << 20;
+/// How many bytes are read at once, at most.
+const CHUNK: u64 = 1 << 20;
 
 /// How many undeclared files a message names.
 const NAMED: usize = 5;
@@ -131,7 +131,9 @@ fn store(task: &TaskContext<'_>, path: &Path) -> Result<BlobRef, TaskError> {
     let failed = |error| disk(path, &error);
     let mut file = File::open(path).map_err(failed)?;
     let mut sink = task.host.write()?;
-    let mut buffer = vec![0; CHUNK];
+    // One more than there should be, so that the end shows with the first read of a small file.
+    let bytes = file.metadata().map_err(failed)?.len() + 1;
+    let mut buffer = vec![0; usize::try_from(bytes.min(CHUNK)).unwrap_or_default()];
     loop {
         task.host.checkpoint()?;
         match file.read(&mut buffer) {

@@ -170,12 +170,12 @@ impl StageKind for Run {
 
     fn run(&self, task: &TaskContext<'_>) -> Result<Outputs, TaskError> {
         let spec = Spec::of(task.params);
-        let scratch = task.host.scratch()?;
-        let root = (*scratch).as_ref();
-        let folders = Folders::make(root)?;
+        let scratch = task.host.scratch(&Folders::NAMES)?;
+        let folders = Folders::of((*scratch).as_ref());
         let placed = place::inputs(task, &folders.work, &spec)?;
         for output in &spec.outputs {
-            if let Some(parent) = folders.work.join(&output.path).parent() {
+            let path = folders.work.join(&output.path);
+            if let Some(parent) = path.parent().filter(|parent| *parent != folders.work) {
                 fs::create_dir_all(parent).map_err(|error| disk(parent, &error))?;
             }
         }
@@ -196,18 +196,11 @@ struct Folders {
 }
 
 impl Folders {
-    fn make(root: &Path) -> Result<Self, TaskError> {
-        let folder = |name: &str| {
-            let path = root.join(name);
-            fs::create_dir(&path)
-                .map(|()| path.clone())
-                .map_err(|error| disk(&path, &error))
-        };
-        Ok(Self {
-            work: folder("work")?,
-            home: folder("home")?,
-            tmp: folder("tmp")?,
-        })
+    const NAMES: [&str; 3] = ["work", "home", "tmp"];
+
+    fn of(root: &Path) -> Self {
+        let [work, home, tmp] = Self::NAMES.map(|name| root.join(name));
+        Self { work, home, tmp }
     }
 }
 

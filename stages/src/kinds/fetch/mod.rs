@@ -244,7 +244,7 @@ impl Fetching<'_> {
         let archive = match held {
             Held::File { path, .. } => path,
             Held::Members(parts) => {
-                joined = self.host.scratch()?;
+                joined = self.host.scratch(&[])?;
                 let path = (*joined).as_ref().join("joined");
                 archive::join(&parts, &path, self.host)?;
                 path

@@ -107,7 +107,7 @@ impl Pip<'_> {
     }
 
     fn run(&self, arrived: u64, gauge: &mut Gauge<'_>) -> Result<(), TaskError> {
-        let scratch = self.host.scratch()?;
+        let scratch = self.host.scratch(&[])?;
         let scratch = (*scratch).as_ref();
         let mut command = Command::new(&self.surroundings.python);
         command

@@ -144,8 +144,11 @@ impl Host for TestHost {
         sink.finish()
     }
 
-    fn scratch(&self) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError> {
+    fn scratch(&self, inner: &[&str]) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError> {
         let folder = TempDir::new_in(self.path("scratch")).map_err(|error| store_error(&error))?;
+        for name in inner {
+            std::fs::create_dir(folder.path().join(name)).map_err(|error| store_error(&error))?;
+        }
         Ok(Box::new(folder))
     }
 

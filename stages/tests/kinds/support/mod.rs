@@ -7,6 +7,7 @@ pub(crate) mod weights;
 pub(crate) mod wheel;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use llmcl_stages_api::artifact::Artifact;
 use llmcl_stages_api::expr::AxisFields;
@@ -71,7 +72,7 @@ pub(crate) fn check(
     inputs: &BTreeMap<String, InputSchema>,
 ) -> CheckResult {
     let axes = BTreeMap::new();
-    let tasks = [params(json)];
+    let tasks = [Arc::new(params(json))];
     let mut check = Check::new(&axes, &tasks, inputs);
     kind.check(&mut check);
     check.finish()

@@ -1,6 +1,7 @@
 //! Tables and outcomes as inputs of a task, and tables as its outputs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use llmcl_stages_api::artifact::Artifact;
 use llmcl_stages_api::expr::AxisFields;
@@ -191,7 +192,7 @@ pub(crate) fn check_over(
     let inputs = inputs
         .map(|(port, schema)| ((*port).to_owned(), schema.clone()))
         .collect();
-    let tasks = [params(json)];
+    let tasks = [Arc::new(params(json))];
     let mut check = Check::new(&axes, &tasks, &inputs);
     kind.check(&mut check);
     check.finish()
