@@ -25,8 +25,8 @@ pub struct Scratch {
 /// emptied serves the next.
 pub(crate) struct Made {
     path: PathBuf,
-    /// The folders in it.
-    inner: Vec<String>,
+    /// The folders in it, by their paths from here.
+    inner: Vec<PathBuf>,
     /// What it and they were like.
     like: Like,
 }
@@ -70,33 +70,43 @@ impl Made {
         }
         Ok(Made {
             like: Like::of(&path).context("look at", &path)?,
-            inner: inner.iter().map(|&name| name.to_owned()).collect(),
+            inner: inner.iter().map(PathBuf::from).collect(),
             path,
         })
     }
 
     pub(crate) fn has(&self, inner: &[&str]) -> bool {
-        self.inner == inner
+        self.inner.iter().eq(inner.iter().map(Path::new))
     }
 
     /// Removes all that was not there in the beginning, and says whether everything is as it was then.
     fn empty(&self) -> io::Result<bool> {
-        let mut found = 0;
-        for entry in fs::read_dir(&self.path)? {
+        let kept = self.empty_folder(&self.path, Path::new(""))?;
+        Ok(kept == Some(self.inner.len()))
+    }
+
+    /// Empties one of the folders that were there, and those in it. Returns how many of those there are; nothing if
+    /// one of them was changed.
+    fn empty_folder(&self, path: &Path, name: &Path) -> io::Result<Option<usize>> {
+        if Like::of(path)? != self.like {
+            return Ok(None);
+        }
+        let mut kept = 0;
+        for entry in fs::read_dir(path)? {
             let entry = entry?;
-            let path = entry.path();
-            let is_folder = entry.file_type()?.is_dir();
-            if is_folder && self.inner.iter().any(|name| entry.file_name() == **name) {
-                remove_content(&path)?;
-                found += 1;
-                if Like::of(&path)? != self.like {
-                    return Ok(false);
-                }
+            let (path, name) = (entry.path(), name.join(entry.file_name()));
+            if !entry.file_type()?.is_dir() {
+                fs::remove_file(path)?;
+            } else if self.inner.iter().any(|inner| *inner == name) {
+                let Some(inside) = self.empty_folder(&path, &name)? else {
+                    return Ok(None);
+                };
+                kept += inside + 1;
             } else {
-                remove_entry(&path, is_folder)?;
+                remove_tree(&path)?;
             }
         }
-        Ok(found == self.inner.len() && Like::of(&self.path)? == self.like)
+        Ok(Some(kept))
     }
 }
 
@@ -111,24 +121,9 @@ impl Like {
     }
 }
 
-fn remove_content(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        remove_entry(&entry.path(), entry.file_type()?.is_dir())?;
-    }
-    Ok(())
-}
-
-fn remove_entry(path: &Path, is_folder: bool) -> io::Result<()> {
-    if is_folder {
-        remove_tree(path)
-    } else {
-        fs::remove_file(path)
-    }
-}
-
 impl Store {
-    /// Makes a scratch folder, on the file system of the store, with these empty folders in it and nothing else.
+    /// Makes a scratch folder, on the file system of the store, with these empty folders in it and nothing else. They
+    /// are paths in it; one that lies in another stands after that.
     pub fn scratch(&self, inner: &[&str]) -> Result<Scratch, StoreError> {
         let session = self.session()?;
         let made = match session.take(inner) {
@@ -163,16 +158,19 @@ mod tests {
 
     use super::*;
 
-    /// What there is below a folder, in order.
+    /// What there is below a folder, by paths from there, in order.
     fn tree(path: &Path) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(path).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                found.extend(tree(&entry.path()));
+        fn add(root: &Path, path: &Path, found: &mut Vec<PathBuf>) {
+            for entry in fs::read_dir(path).unwrap() {
+                let path = entry.unwrap().path();
+                found.push(path.strip_prefix(root).unwrap().to_owned());
+                if path.is_dir() {
+                    add(root, &path, found);
+                }
             }
-            found.push(entry.path().strip_prefix(path).unwrap().to_owned());
         }
+        let mut found = Vec::new();
+        add(path, path, &mut found);
         found.sort();
         found
     }
@@ -181,11 +179,12 @@ mod tests {
     fn after(act: impl Fn(&Path)) -> (bool, Vec<PathBuf>, u32) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let first = store.scratch(&["home", "work"]).unwrap();
+        let inner = ["home", "work", "work/in"];
+        let first = store.scratch(&inner).unwrap();
         let place = first.path().to_owned();
         act(&place);
         drop(first);
-        let second = store.scratch(&["home", "work"]).unwrap();
+        let second = store.scratch(&inner).unwrap();
         let mode = fs::metadata(second.path().join("work")).unwrap().mode() & 0o777;
         let kept = second.path() == place;
         (kept, tree(second.path()), mode)
@@ -195,7 +194,7 @@ mod tests {
     fn the_next_folder_has_nothing_of_the_one_before() {
         let mode = after(|_| {}).2;
         let clean = |act: &dyn Fn(&Path), kept: bool| {
-            let expected = vec![PathBuf::from("home"), PathBuf::from("work")];
+            let expected = ["home", "work", "work/in"].map(PathBuf::from).to_vec();
             assert_eq!(after(act), (kept, expected, mode));
         };
         clean(&|_| {}, true);
@@ -214,6 +213,11 @@ mod tests {
             },
             true,
         );
+        clean(
+            &|root| fs::write(root.join("work/in/file"), "x").unwrap(),
+            true,
+        );
+        clean(&|root| fs::remove_dir(root.join("work/in")).unwrap(), false);
         clean(&|root| fs::remove_dir(root.join("home")).unwrap(), false);
         clean(
             &|root| {

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use blake3::{Hash, Hasher};
 
-/// What a file was when its digest was taken: path, size, time of last change with its nanoseconds, and inode.
-type Identity = (PathBuf, u64, i64, i64, u64);
+/// What a file was when its digest was taken: device, inode, size, and time of last change with its nanoseconds.
+type Identity = (u64, u64, u64, i64, i64);
 
 /// Finds the file that a program name stands for: a path as it is, a bare name in the folders of `search`, which
 /// has the form of `PATH`.
@@ -37,14 +37,13 @@ fn is_program(path: &Path) -> bool {
 /// If the file cannot be read.
 pub fn digest(path: &Path) -> io::Result<Hash> {
     static KNOWN: Mutex<BTreeMap<Identity, Hash>> = Mutex::new(BTreeMap::new());
-    let path = fs::canonicalize(path)?;
-    let meta = fs::metadata(&path)?;
+    let meta = fs::metadata(path)?;
     let identity = (
-        path,
+        meta.dev(),
+        meta.ino(),
         meta.size(),
         meta.mtime(),
         meta.mtime_nsec(),
-        meta.ino(),
     );
     if let Some(known) = KNOWN
         .lock()
@@ -55,7 +54,7 @@ pub fn digest(path: &Path) -> io::Result<Hash> {
     }
     // The lock is not held meanwhile: two tasks may both read the file, and find the same.
     let mut hasher = Hasher::new();
-    hasher.update_reader(File::open(&identity.0)?)?;
+    hasher.update_reader(File::open(path)?)?;
     let digest = hasher.finalize();
     KNOWN
         .lock()

@@ -11,6 +11,7 @@ mod queue;
 mod scheduler;
 mod settle;
 mod watch;
+mod workers;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::Scope;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
@@ -13,12 +12,13 @@ use llmcl_stages_api::expr::AxisFields;
 use llmcl_stages_api::task::Needs;
 
 use super::announce::Announcer;
-use super::attempt::{Shared, execute};
+use super::attempt::Shared;
 use super::flusher::Flusher;
 use super::graph::Graph;
 use super::job::{Ended, Job, Message, News, axis_fields_of};
 use super::queue::Queue;
 use super::watch::Watch;
+use super::workers::Workers;
 use super::{End, Run, RunControl, RunOptions};
 use crate::events::{Event, Failure, FailureKind, Finish, Phase, Spent, What, microseconds};
 use crate::model::{Stage, StageId, TaskId};
@@ -171,19 +171,25 @@ impl<'a> Scheduler<'a> {
         std::thread::scope(|scope| {
             let (messages, news) = mpsc::channel();
             let mut flusher = None;
+            let mut workers = Workers::new(scope, self.shared, messages.clone());
             loop {
                 self.decide_all();
-                self.start_all(scope, &messages);
+                self.start_all(&mut workers);
                 if let Some(last) = self.unconfirmed.back() {
                     let store = self.shared.store;
                     flusher
                         .get_or_insert_with(|| Flusher::start(scope, store, messages.clone()))
-                        .flush(last.written);
+                        .flush(last.written, self.queue.is_idle());
                 } else if self.queue.is_idle() {
                     break;
                 }
                 match news.recv_timeout(PATIENCE) {
-                    Ok(message) => self.hear(message),
+                    Ok(message) => {
+                        if let Message::Of(_, News::Ended(..)) = &message {
+                            workers.ended();
+                        }
+                        self.hear(message);
+                    }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
                 }
                 self.look_for_stop();
@@ -252,10 +258,7 @@ impl<'a> Scheduler<'a> {
         self.resolver.choices.force.contains(&task) && !self.executed.contains(key)
     }
 
-    fn start_all<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, messages: &Sender<Message>)
-    where
-        'a: 'scope,
-    {
+    fn start_all(&mut self, workers: &mut Workers<'_, '_>) {
         let keep_going = self.shared.options.keep_going;
         while !self.shared.control.is_stopping() && (keep_going || !self.failed) {
             let Some((task, needs)) = self.queue.start() else {
@@ -272,10 +275,7 @@ impl<'a> Scheduler<'a> {
                         key: job.key,
                         stale: false,
                     };
-                    let (shared, messages) = (self.shared, messages.clone());
-                    let thread = std::thread::Builder::new();
-                    let work = move || execute(shared, &job, &messages);
-                    if let Err(error) = thread.spawn_scoped(scope, work) {
+                    if let Err(error) = workers.start(job) {
                         let message = format!("could not start a thread: {error}");
                         self.give_up(task, internal(&message));
                     }

@@ -79,6 +79,7 @@ pub trait Host: Sync {
     fn put(&self, bytes: &[u8]) -> Result<BlobRef, TaskError>;
 
     /// Makes a folder that only this task uses and that is gone after it, with these empty folders in it.
+    /// They are paths in it; one that lies in another stands after that.
     ///
     /// # Errors
     /// If it cannot be made.

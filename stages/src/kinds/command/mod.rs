@@ -170,7 +170,12 @@ impl StageKind for Run {
 
     fn run(&self, task: &TaskContext<'_>) -> Result<Outputs, TaskError> {
         let spec = Spec::of(task.params);
-        let scratch = task.host.scratch(&Folders::NAMES)?;
+        // Those of the inputs too: making folders is what takes the time of a small task.
+        let ports = task.inputs.keys().map(|port| format!("work/{port}"));
+        let ports: Vec<String> = ports.collect();
+        let mut inner = Folders::NAMES.to_vec();
+        inner.extend(ports.iter().map(String::as_str));
+        let scratch = task.host.scratch(&inner)?;
         let folders = Folders::of((*scratch).as_ref());
         let placed = place::inputs(task, &folders.work, &spec)?;
         for output in &spec.outputs {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -107,13 +108,17 @@ fn files(folder: &Path, artifact: &Artifact) -> Vec<(PathBuf, BlobRef)> {
 
 fn write(task: &TaskContext<'_>, path: &Path, blob: BlobRef, mode: u32) -> Result<(), TaskError> {
     let failed = |error| disk(path, &error);
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
-    }
     let content = task.host.blob(blob)?;
-    match content.path() {
+    let put = || match content.path() {
         Some(source) => fs::copy(source, path).map(drop),
         None => fs::write(path, content.bytes()),
+    };
+    match put() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let parent = path.parent().unwrap_or(path);
+            fs::create_dir_all(parent).and_then(|()| put())
+        }
+        result => result,
     }
     .map_err(failed)?;
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)
