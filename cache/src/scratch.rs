@@ -97,7 +97,7 @@ impl Made {
             let (path, name) = (entry.path(), name.join(entry.file_name()));
             if !entry.file_type()?.is_dir() {
                 fs::remove_file(path)?;
-            } else if self.inner.iter().any(|inner| *inner == name) {
+            } else if self.inner.contains(&name) {
                 let Some(inside) = self.empty_folder(&path, &name)? else {
                     return Ok(None);
                 };
