@@ -247,6 +247,6 @@ mod tests {
         let second = store.scratch(&["a"]).unwrap();
         let other = store.scratch(&[]).unwrap();
         assert_ne!(first.path(), second.path());
-        assert_eq!(tree(other.path()), [PathBuf::new(); 0]);
+        assert!(tree(other.path()).is_empty());
     }
 }
