@@ -8,8 +8,9 @@
 //! This needs no code between fork and exec, which a parent-death signal would (and that signal reaches the child
 //! alone, not the child's children).
 //!
-//! As long as this process lives, it finds and ends what a child leaves behind wherever it is; see [`orphans`]. If
-//! it is killed, what has made a process group of its own (`setsid`, a shell with job control) escapes the watchdog.
+//! As long as this process lives, it finds and ends what a child leaves behind, wherever that is: it adopts what its
+//! children's children become. If it is killed, what has made a process group of its own (`setsid`, a shell with job
+//! control) escapes the watchdog.
 
 mod converse;
 mod group;
