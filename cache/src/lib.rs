@@ -41,6 +41,7 @@ mod run_logs;
 mod scratch;
 mod segment;
 mod session;
+mod snapshots;
 mod store;
 mod uses;
 

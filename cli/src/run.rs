@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use llmcl_cache::Store;
 use llmcl_engine::events::{Event, FailureKind, Phase, Summary, What};
-use llmcl_engine::model::Experiment;
 use llmcl_engine::phases::Phases;
 use llmcl_engine::record::Build;
 use llmcl_engine::resolve::Choices;
-use llmcl_engine::run::{self, End, Run, RunControl, RunError, RunOptions, WorkerProgram};
+use llmcl_engine::run::{self, RunControl, RunError, RunOptions, WorkerProgram};
+use llmcl_engine::snapshot::{self, Recalled, Request};
 use llmcl_engine::timings::Timings;
-use llmcl_stages::api::port::PortType;
+use llmcl_stages::api::artifact::ArtifactFile;
 
 use crate::args::RunArgs;
 use crate::exit::Exit;
@@ -22,58 +22,131 @@ use crate::{log, plan, session, size, timings};
 pub(crate) fn run(arguments: &RunArgs) -> Result<(), Exit> {
     let mut phases = Phases::begin();
     let registry = llmcl_stages::registry();
+    let request = Request {
+        experiment: &arguments.experiment.file,
+        settings: &arguments.experiment.settings,
+    };
+    let store = session::try_open(&arguments.store, &arguments.experiment.file);
+    phases.end(Phase::Open);
+    // The stream has every task in it, so it takes a plan.
+    if let (Ok(store), false) = (&store, arguments.json) {
+        let recalled = snapshot::recall(request, store, &registry);
+        phases.end(Phase::Recall);
+        if let Some(recalled) = recalled {
+            return nothing_to_do(arguments, store, &recalled, phases);
+        }
+    }
     let loaded = session::load(&arguments.experiment, &registry)?;
     phases.end(Phase::Check);
-    let store = session::open(&arguments.store, &arguments.experiment.file)?;
-    phases.end(Phase::Open);
-    let experiment = &loaded.experiment;
+    let store = store.map_err(|error| session::not_opened(&error))?;
     let options = options(arguments, phases)?;
     let control = RunControl::default();
     listen(&control);
-    let mut progress =
-        (!arguments.quiet && !arguments.json).then(|| Progress::new(experiment.tasks.len()));
-    let mut printed = Ok(());
-    let mut store_failed = false;
-    let mut times = Timings::default();
-    let mut sink = |event: &Event| {
-        if let Some(progress) = &mut progress {
-            progress.show(event);
-        }
-        if let What::TaskFailed { failure, .. } = &event.what {
-            store_failed |= failure.kind == FailureKind::Store;
-        }
-        if arguments.timings {
-            times.add(event);
-        }
-        if arguments.json && printed.is_ok() {
-            printed = print(&(event.to_line() + "\n"));
-        }
-    };
+    let experiment = &loaded.experiment;
+    let mut watcher = Watcher::new(arguments, experiment.tasks.len());
+    let mut sink = |event: &Event| watcher.watch(event);
     let result = run::run(experiment, &store, &registry, &options, &control, &mut sink);
-    if let Some(progress) = &progress {
-        progress.finish();
-    }
+    watcher.finish();
     let run = match result {
         Ok(run) => run,
         Err(RunError::NotReady(problems)) => return plan::not_ready(&problems),
     };
-    let end_us = options.before.now().saturating_sub(times.last());
-    if !arguments.json && !arguments.quiet {
-        printed = print(&reports(experiment, &store, &run));
+    if let Err(error) = snapshot::keep(request, &loaded, &run, &store) {
+        tell(&format!("warning: {error}"));
     }
-    tell(&summary(&run.summary));
-    if arguments.timings {
-        tell(timings::render(&times.report(timings::LONGEST), Some(end_us)).trim_end());
-    }
+    let shown = watcher.show(
+        &store,
+        &run.reports(experiment),
+        &run.summary,
+        &options.before,
+    );
     // How the run went counts more than whether anyone read about it.
     if run.summary.interrupted {
         Err(Exit::Interrupted)
-    } else if store_failed {
+    } else if watcher.store_failed {
         Err(Exit::Store)
     } else if run.summary.is_complete() {
-        printed
+        shown
     } else {
         Err(Exit::Failed)
+    }
+}
+
+fn nothing_to_do(
+    arguments: &RunArgs,
+    store: &Store,
+    recalled: &Recalled,
+    phases: Phases,
+) -> Result<(), Exit> {
+    let options = options(arguments, phases)?;
+    let mut watcher = Watcher::new(arguments, recalled.planned.cached);
+    let mut sink = |event: &Event| watcher.watch(event);
+    let summary = run::nothing_to_do(recalled, store, &options, &mut sink);
+    watcher.finish();
+    watcher.show(store, &recalled.reports, &summary, &options.before)
+}
+
+/// Follows a run, and shows what of it is asked for.
+struct Watcher<'a> {
+    arguments: &'a RunArgs,
+    progress: Option<Progress>,
+    times: Timings,
+    /// Whether the stream could be printed.
+    printed: Result<(), Exit>,
+    /// Whether a task failed for the store.
+    store_failed: bool,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(arguments: &'a RunArgs, tasks: usize) -> Self {
+        Self {
+            arguments,
+            progress: (!arguments.quiet && !arguments.json).then(|| Progress::new(tasks)),
+            times: Timings::default(),
+            printed: Ok(()),
+            store_failed: false,
+        }
+    }
+
+    fn watch(&mut self, event: &Event) {
+        if let Some(progress) = &mut self.progress {
+            progress.show(event);
+        }
+        if let What::TaskFailed { failure, .. } = &event.what {
+            self.store_failed |= failure.kind == FailureKind::Store;
+        }
+        if self.arguments.timings {
+            self.times.add(event);
+        }
+        if self.arguments.json && self.printed.is_ok() {
+            self.printed = print(&(event.to_line() + "\n"));
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(progress) = &self.progress {
+            progress.finish();
+        }
+    }
+
+    /// Shows what came out in the end.
+    fn show(
+        &mut self,
+        store: &Store,
+        reports: &[ArtifactFile],
+        summary: &Summary,
+        clock: &Phases,
+    ) -> Result<(), Exit> {
+        let end_us = clock.now().saturating_sub(self.times.last());
+        if self.progress.is_some() {
+            self.printed = print(&text_of(reports, store));
+        }
+        tell(&sentence(summary));
+        if self.arguments.timings {
+            let report = self.times.report(timings::LONGEST);
+            tell(timings::render(&report, Some(end_us)).trim_end());
+        }
+        std::mem::replace(&mut self.printed, Ok(()))
     }
 }
 
@@ -152,42 +225,23 @@ fn listen(control: &RunControl) {
     }
 }
 
-/// The reports of the experiment, as they were written.
-fn reports(experiment: &Experiment, store: &Store, run: &Run) -> String {
+/// Reports as they were written.
+fn text_of(reports: &[ArtifactFile], store: &Store) -> String {
     let mut text = String::new();
-    for (task, end) in run.ends.iter().enumerate() {
-        let stage = &experiment.stages[experiment.tasks[task].stage];
-        let End::Done { outputs, .. } = end else {
-            continue;
-        };
-        for port in stage
-            .outputs
-            .iter()
-            .filter(|port| port.ty == PortType::Report)
-        {
-            let Some(artifact) = outputs.output(&port.name).map(|output| &output.artifact) else {
-                continue;
-            };
-            for file in artifact
-                .files()
-                .iter()
-                .filter(|file| file.name.ends_with(".md"))
-            {
-                match store.blob(&file.blob.digest, file.blob.bytes) {
-                    Ok(blob) if blob.as_ref().is_empty() => {}
-                    Ok(blob) => {
-                        text.push_str(&String::from_utf8_lossy(blob.as_ref()));
-                        text.push('\n');
-                    }
-                    Err(error) => tell(&format!("warning: {}: {error}", file.name)),
-                }
+    for file in reports.iter().filter(|file| file.name.ends_with(".md")) {
+        match store.blob(&file.blob.digest, file.blob.bytes) {
+            Ok(blob) if blob.as_ref().is_empty() => {}
+            Ok(blob) => {
+                text.push_str(&String::from_utf8_lossy(blob.as_ref()));
+                text.push('\n');
             }
+            Err(error) => tell(&format!("warning: {}: {error}", file.name)),
         }
     }
     text
 }
 
-fn summary(summary: &Summary) -> String {
+fn sentence(summary: &Summary) -> String {
     format!(
         "{} in {}{}",
         log::counts(summary),

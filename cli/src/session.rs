@@ -23,6 +23,11 @@ pub(crate) fn load(arguments: &ExperimentArgs, registry: &Registry) -> Result<Lo
 
 /// Opens the store that the command line, the environment or the experiment's place names.
 pub(crate) fn open(arguments: &StoreArgs, experiment: &Path) -> Result<Store, Exit> {
+    try_open(arguments, experiment).map_err(|error| not_opened(&error))
+}
+
+/// As [`open`], and tells nothing if it fails.
+pub(crate) fn try_open(arguments: &StoreArgs, experiment: &Path) -> Result<Store, StoreError> {
     let folder = experiment
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -31,10 +36,13 @@ pub(crate) fn open(arguments: &StoreArgs, experiment: &Path) -> Result<Store, Ex
     let root = project::root(&folder);
     // The variable has been read with the arguments.
     let path = project::store(&root, arguments.store.as_deref(), None);
-    Store::open(&path).map_err(|error| {
-        tell(&format!("error: cannot open the store: {error}"));
-        Exit::Store
-    })
+    Store::open(&path)
+}
+
+/// Tells that the store could not be opened.
+pub(crate) fn not_opened(error: &StoreError) -> Exit {
+    tell(&format!("error: cannot open the store: {error}"));
+    Exit::Store
 }
 
 /// Lists the recorded runs of a store.

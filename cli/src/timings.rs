@@ -75,6 +75,7 @@ pub(crate) fn render(report: &Report, end_us: Option<u64>) -> String {
 
 fn describe(phase: Phase) -> &'static str {
     match phase {
+        Phase::Recall => "hold what the last run saw against what there is",
         Phase::Check => "read and check the experiment",
         Phase::Open => "open the store and read its records",
         Phase::Plan => "look each task up",

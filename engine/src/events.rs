@@ -178,10 +178,12 @@ pub enum What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The experiment is read and checked.
-    Check,
     /// The store is opened and its records are read.
     Open,
+    /// What the last run saw is held against what is there. If all is as it was, there are no further phases.
+    Recall,
+    /// The experiment is read and checked.
+    Check,
     /// Each task is looked up.
     Plan,
     /// The graph is made, and how long each path will take.
@@ -194,9 +196,10 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in order.
-    pub const ALL: [Self; 6] = [
-        Self::Check,
+    pub const ALL: [Self; 7] = [
         Self::Open,
+        Self::Recall,
+        Self::Check,
         Self::Plan,
         Self::Prepare,
         Self::TakeOver,
@@ -207,8 +210,9 @@ impl Phase {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Check => "check",
             Self::Open => "open",
+            Self::Recall => "recall",
+            Self::Check => "check",
             Self::Plan => "plan",
             Self::Prepare => "prepare",
             Self::TakeOver => "take_over",

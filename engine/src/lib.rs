@@ -3,6 +3,7 @@
 //! The engine knows no tensor, no codec and no model: what a stage does is behind the contract in
 //! `llmcl_stages_api`. It prints nothing: what happens is told as a stream of [`events`].
 
+mod bytes;
 pub mod check;
 pub mod clock;
 pub mod codes;
@@ -26,6 +27,7 @@ pub mod roots;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod story;

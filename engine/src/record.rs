@@ -12,15 +12,14 @@
 //! 64-bit length; all little-endian. Outputs come first and can be read without the rest, because a plan reads
 //! those of all tasks. A body of another version is a miss.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use blake3::Hash;
-use llmcl_stages_api::artifact::{Artifact, ArtifactFile, BlobRef};
+use llmcl_stages_api::artifact::{Artifact, ArtifactFile};
 use llmcl_stages_api::task::Outputs;
 use llmcl_stages_api::value::Value;
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::{self, Reader};
 use crate::key::{Component, Part};
 
 const VERSION: u8 = 1;
@@ -81,37 +80,37 @@ pub(crate) struct Labels<'a> {
 #[must_use]
 pub(crate) fn encode(outputs: &Outputs, manifest: &Manifest) -> Vec<u8> {
     let mut out = vec![VERSION];
-    section(&mut out, |out| {
-        count(out, outputs.len());
+    bytes::section(&mut out, |out| {
+        bytes::count(out, outputs.len());
         for (port, artifact) in outputs {
-            text(out, port);
-            count(out, artifact.files().len());
+            bytes::text(out, port);
+            bytes::count(out, artifact.files().len());
             for file in artifact.files() {
-                text(out, &file.name);
-                blob(out, file.blob);
+                bytes::text(out, &file.name);
+                bytes::blob(out, file.blob);
             }
-            count(out, artifact.referents().len());
+            bytes::count(out, artifact.referents().len());
             for referent in artifact.referents() {
-                blob(out, *referent);
+                bytes::blob(out, *referent);
             }
         }
     });
-    section(&mut out, |out| {
-        text(out, &manifest.experiment);
-        text(out, &manifest.task);
-        text(out, &manifest.kind);
+    bytes::section(&mut out, |out| {
+        bytes::text(out, &manifest.experiment);
+        bytes::text(out, &manifest.task);
+        bytes::text(out, &manifest.kind);
         let nanoseconds = u64::try_from(manifest.duration.as_nanos()).unwrap_or(u64::MAX);
-        out.extend_from_slice(&nanoseconds.to_le_bytes());
+        bytes::u64(out, nanoseconds);
     });
-    section(&mut out, |out| {
-        count(out, manifest.parts.len());
+    bytes::section(&mut out, |out| {
+        bytes::count(out, manifest.parts.len());
         for part in &manifest.parts {
             out.push(part.component.tag());
-            text(out, &part.name);
-            text(out, &part.value.to_json().to_string());
+            bytes::text(out, &part.name);
+            bytes::text(out, &part.value.to_json().to_string());
         }
     });
-    section(&mut out, |out| {
+    bytes::section(&mut out, |out| {
         // Texts and numbers always have a JSON form.
         out.extend_from_slice(&serde_json::to_vec(&manifest.how).unwrap_or_default());
     });
@@ -122,24 +121,18 @@ pub(crate) fn encode(outputs: &Outputs, manifest: &Manifest) -> Vec<u8> {
 #[must_use]
 pub fn outputs(body: &[u8]) -> Option<Outputs> {
     let mut bytes = Reader(sections(body)?[0]);
-    let outputs = (0..bytes.count()?)
-        .map(|_| {
-            let port = bytes.text()?.to_owned();
-            let files = (0..bytes.count()?)
-                .map(|_| {
-                    Some(ArtifactFile {
-                        name: bytes.text()?.to_owned(),
-                        blob: bytes.blob()?,
-                    })
-                })
-                .collect::<Option<Vec<_>>>()?;
-            let referents = (0..bytes.count()?)
-                .map(|_| bytes.blob())
-                .collect::<Option<Vec<_>>>()?;
-            Some((port, Artifact::new(files, referents)))
-        })
-        .collect::<Option<BTreeMap<_, _>>>()?;
-    bytes.0.is_empty().then_some(outputs)
+    let outputs = bytes.list(|bytes| {
+        let port = bytes.text()?.to_owned();
+        let files = bytes.list(|bytes| {
+            Some(ArtifactFile {
+                name: bytes.text()?.to_owned(),
+                blob: bytes.blob()?,
+            })
+        })?;
+        let referents = bytes.list(Reader::blob)?;
+        Some((port, Artifact::new(files, referents)))
+    })?;
+    bytes.0.is_empty().then(|| outputs.into_iter().collect())
 }
 
 /// Reads what a body says besides the outputs; nothing if it has another version or is no body.
@@ -148,19 +141,17 @@ pub fn manifest(body: &[u8]) -> Option<Manifest> {
     let [_, _, parts, how] = sections(body)?;
     let labels = labels(body)?;
     let mut bytes = Reader(parts);
-    let parts = (0..bytes.count()?)
-        .map(|_| {
-            let tag = bytes.take(1)?[0];
-            let component = Component::ALL.into_iter().find(|c| c.tag() == tag)?;
-            let name = bytes.text()?.to_owned();
-            let json = serde_json::from_str(bytes.text()?).ok()?;
-            Some(Part {
-                component,
-                name,
-                value: Value::from_json(&json),
-            })
+    let parts = bytes.list(|bytes| {
+        let tag = bytes.take(1)?[0];
+        let component = Component::ALL.into_iter().find(|c| c.tag() == tag)?;
+        let name = bytes.text()?.to_owned();
+        let json = serde_json::from_str(bytes.text()?).ok()?;
+        Some(Part {
+            component,
+            name,
+            value: Value::from_json(&json),
         })
-        .collect::<Option<Vec<_>>>()?;
+    })?;
     Some(Manifest {
         experiment: labels.experiment.to_owned(),
         task: labels.task.to_owned(),
@@ -194,69 +185,12 @@ fn sections(body: &[u8]) -> Option<[&[u8]; 4]> {
     (*version == VERSION && bytes.0.is_empty()).then_some(sections)
 }
 
-/// Writes a length. Nothing in a record comes near 4 GiB: the store refuses a record long before.
-fn count(out: &mut Vec<u8>, count: usize) {
-    out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    count(out, text.len());
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn blob(out: &mut Vec<u8>, blob: BlobRef) {
-    out.extend_from_slice(blob.digest.as_bytes());
-    out.extend_from_slice(&blob.bytes.to_le_bytes());
-}
-
-fn section(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut content = Vec::new();
-    write(&mut content);
-    count(out, content.len());
-    out.extend_from_slice(&content);
-}
-
-/// Reads from the front of bytes; every read past the end is nothing.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(bytes)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn count(&mut self) -> Option<usize> {
-        usize::try_from(u32::from_le_bytes(self.array()?)).ok()
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.array()?))
-    }
-
-    fn section(&mut self) -> Option<&'a [u8]> {
-        let bytes = self.count()?;
-        self.take(bytes)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.section()?).ok()
-    }
-
-    fn blob(&mut self) -> Option<BlobRef> {
-        Some(BlobRef {
-            digest: Hash::from_bytes(self.array()?),
-            bytes: self.u64()?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use llmcl_stages_api::artifact::BlobRef;
+
     use super::*;
 
     fn example() -> (Outputs, Manifest) {

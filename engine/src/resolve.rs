@@ -21,6 +21,7 @@ use llmcl_stages_api::value::Value;
 use crate::key::{Code, Content, StageParts, Walk};
 use crate::model::{Experiment, InputMember, StageId, Task, TaskId};
 use crate::outputs::Done;
+use crate::snapshot::Surroundings;
 
 /// What was chosen for one plan or run.
 #[derive(Debug, Clone, Default)]
@@ -213,8 +214,9 @@ impl<'a> Resolver<'a> {
         }
         inputs.sort_by_key(|(input, _)| &input.port);
         let kind = self.experiment.stages[task.stage].kind;
-        let environment = kind
-            .environment(&task.params, &self.machine)
+        let environment = self
+            .machine
+            .environment(&kind.facts(&task.params))
             .map_err(|error| Trouble::Environment(Arc::new(error)))?;
         Ok(Walk {
             experiment: self.experiment,
@@ -275,6 +277,19 @@ impl<'a> Resolver<'a> {
             })
             .map(|path| Ok((path.clone(), self.file(path)?)))
             .collect()
+    }
+
+    /// What the tasks that were looked at hang on, outside of the experiment and the store.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        let files = self.files.borrow();
+        let files = files.iter();
+        let files = files.filter_map(|(path, blob)| Some((path.clone(), blob.clone().ok()?)));
+        let mut files: Vec<_> = files.collect();
+        files.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Surroundings {
+            files,
+            facts: self.machine.known(),
+        }
     }
 
     fn member(&self, member: &InputMember, facts: &[Fact]) -> Result<Option<Member>, Trouble> {
@@ -422,7 +437,8 @@ impl Seen {
     }
 }
 
-fn digest_file(path: &Path) -> io::Result<BlobRef> {
+/// The digest of a file's content.
+pub(crate) fn digest_file(path: &Path) -> io::Result<BlobRef> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(path)?)?;
     Ok(BlobRef {

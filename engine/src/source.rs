@@ -16,6 +16,8 @@ pub struct SourceFile {
     pub name: String,
     /// Where it is; none for what was set on the command line.
     pub path: Option<PathBuf>,
+    /// The folder that paths written in it are relative to.
+    folder: PathBuf,
     /// Its text.
     pub text: String,
 }
@@ -50,11 +52,29 @@ impl Place {
 impl Sources {
     /// Adds a text.
     pub fn add(&mut self, name: impl Into<String>, path: Option<PathBuf>, text: String) -> FileId {
-        self.files.push(SourceFile {
+        let folder = path.as_deref().and_then(Path::parent);
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).to_owned();
+        self.push(SourceFile {
             name: name.into(),
             path,
+            folder,
             text,
-        });
+        })
+    }
+
+    /// Adds a text that was given beside a file, and in which relative paths mean the same.
+    pub fn add_beside(&mut self, name: impl Into<String>, file: FileId, text: String) -> FileId {
+        self.push(SourceFile {
+            name: name.into(),
+            path: None,
+            folder: self.file(file).folder.clone(),
+            text,
+        })
+    }
+
+    fn push(&mut self, file: SourceFile) -> FileId {
+        self.files.push(file);
         FileId(self.files.len() - 1)
     }
 
@@ -62,6 +82,12 @@ impl Sources {
     #[must_use]
     pub fn file(&self, id: FileId) -> &SourceFile {
         &self.files[id.0]
+    }
+
+    /// The texts that were read from files, with their paths.
+    pub fn read_from_files(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let files = self.files.iter();
+        files.filter_map(|file| Some((file.path.as_deref()?, file.text.as_str())))
     }
 
     /// A file that was read before from this path.
@@ -74,12 +100,7 @@ impl Sources {
     /// The folder that paths written in the file are relative to.
     #[must_use]
     pub fn folder(&self, id: FileId) -> &Path {
-        self.file(id)
-            .path
-            .as_deref()
-            .and_then(Path::parent)
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."))
+        &self.file(id).folder
     }
 
     /// The line of a place, counted from 1.

@@ -12,7 +12,7 @@ use super::Amount;
 use super::collector::{Collector, UsesReader};
 use super::mark::{Mark, Reason, Which};
 use super::removal::{Damage, Verdict, take_out};
-use super::survey::{Found, Resumable, Survey, is_locked};
+use super::survey::{Found, Keyed, Survey, is_locked};
 use crate::crash::crash_point;
 use crate::disk;
 use crate::error::{Context, StoreError};
@@ -23,8 +23,8 @@ use crate::run_log::EXTENSION;
 use crate::session::remove_tree;
 use crate::store::Store;
 
-/// Work on a key is taken up again within this time, or not at all.
-const RESUMABLE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Work on a key is taken up again, and a snapshot used or replaced, within this time, or not at all.
+const LONGEST_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many blobs are taken away while nobody may look. A rename takes some microseconds.
 const BATCH: usize = 256;
 
@@ -88,6 +88,8 @@ pub struct Freed {
     pub unfinished: Amount,
     /// Work that could have been taken up again and was not.
     pub resumable: Amount,
+    /// Old snapshots.
+    pub snapshots: Amount,
     /// What had been set aside.
     pub quarantine: Amount,
     /// Logs of runs.
@@ -117,6 +119,7 @@ impl Freed {
             self.unnamed,
             self.unfinished,
             self.resumable,
+            self.snapshots,
             self.quarantine,
             self.logs,
         ];
@@ -325,6 +328,12 @@ impl<'a> Plan<'a> {
                 Err(error) => failures.extend(Err::<(), _>(error).context("lock", &old.path).err()),
             }
         }
+        for old in self.old_snapshots() {
+            match fs::remove_file(&old.path).context("remove", &old.path) {
+                Ok(()) => freed.snapshots.add(old.bytes),
+                Err(error) => failures.push(error),
+            }
+        }
         for found in self.quarantine() {
             let removed = match found.is_file {
                 true => fs::remove_file(&found.path),
@@ -395,6 +404,7 @@ impl<'a> Plan<'a> {
         }
         freed.unfinished = self.survey.dead_sessions();
         freed.resumable = Amount::of(self.old_resumable().map(|old| old.bytes));
+        freed.snapshots = Amount::of(self.old_snapshots().map(|old| old.bytes));
         freed.quarantine = Amount::of(self.quarantine().map(|found| found.bytes));
         freed.logs = Amount::of(self.logs().map(|log| log.bytes));
         freed.holes = self.waste().values().map(|waste| waste.bytes).sum();
@@ -430,12 +440,12 @@ impl<'a> Plan<'a> {
         segments
     }
 
-    fn old_resumable(&self) -> impl Iterator<Item = &Resumable> {
-        let now = SystemTime::now();
-        self.survey.resumable.iter().filter(move |resumable| {
-            now.duration_since(resumable.modified)
-                .is_ok_and(|age| age > RESUMABLE_AGE)
-        })
+    fn old_resumable(&self) -> impl Iterator<Item = &Keyed> {
+        old(&self.survey.resumable)
+    }
+
+    fn old_snapshots(&self) -> impl Iterator<Item = &Keyed> {
+        old(&self.survey.snapshots)
     }
 
     fn quarantine(&self) -> impl Iterator<Item = &Found> {
@@ -463,6 +473,14 @@ impl Verdict for Plan<'_> {
     fn drops(&self, place: &Place) -> bool {
         self.mark.drops(place)
     }
+}
+
+fn old(keyed: &[Keyed]) -> impl Iterator<Item = &Keyed> {
+    let now = SystemTime::now();
+    keyed.iter().filter(move |found| {
+        now.duration_since(found.modified)
+            .is_ok_and(|age| age > LONGEST_AGE)
+    })
 }
 
 /// What of a segment is neither kept nor a record.

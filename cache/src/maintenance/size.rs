@@ -20,6 +20,8 @@ pub struct SizeReport {
     pub logs: Amount,
     /// Folders of work that can be taken up again.
     pub resumable: Amount,
+    /// What programs have noted for their next run.
+    pub snapshots: Amount,
     /// What has been set aside.
     pub quarantine: Amount,
     /// What processes are writing, or left when they were killed.
@@ -48,6 +50,7 @@ impl Store {
             superseded,
             logs: Amount::of(survey.logs.iter().map(|found| found.bytes)),
             resumable: Amount::of(survey.resumable.iter().map(|found| found.bytes)),
+            snapshots: Amount::of(survey.snapshots.iter().map(|found| found.bytes)),
             quarantine: Amount::of(survey.quarantine.iter().map(|found| found.bytes)),
             unfinished: Amount::of(survey.sessions.values().map(|files| files.bytes)),
             total: survey.bytes(),

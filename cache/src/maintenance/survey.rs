@@ -24,7 +24,8 @@ pub(crate) struct Survey {
     pub(crate) segments: BTreeMap<SegmentId, Found>,
     /// What is named like a run's log.
     pub(crate) logs: Vec<Found>,
-    pub(crate) resumable: Vec<Resumable>,
+    pub(crate) resumable: Vec<Keyed>,
+    pub(crate) snapshots: Vec<Keyed>,
     pub(crate) quarantine: Vec<Found>,
     /// By name.
     pub(crate) sessions: BTreeMap<String, SessionFiles>,
@@ -52,8 +53,8 @@ pub(crate) struct BlobFile {
     pub(crate) bytes: u64,
 }
 
-/// A folder of work that can be taken up again.
-pub(crate) struct Resumable {
+/// Something that is named by a digest.
+pub(crate) struct Keyed {
     pub(crate) key: Hash,
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
@@ -79,7 +80,8 @@ impl Survey {
                 BLOBS => survey.blobs(&path),
                 "records" => survey.segments(root),
                 "runs" => survey.logs(root),
-                "resumable" => survey.resumable(&path),
+                "resumable" => survey.resumable = survey.keyed(&path, true),
+                "snapshots" => survey.snapshots = survey.keyed(&path, false),
                 "quarantine" => survey.quarantine(&path),
                 "tmp" => survey.sessions(root),
                 "locks" => {}
@@ -110,10 +112,11 @@ impl Survey {
             .values()
             .chain(&self.logs)
             .chain(&self.quarantine);
-        let resumable = self.resumable.iter().map(|resumable| resumable.bytes);
+        let keyed = self.resumable.iter().chain(&self.snapshots);
+        let keyed = keyed.map(|found| found.bytes);
         let sessions = self.sessions.values().map(|files| files.bytes);
         let files = files.map(|found| found.bytes);
-        blobs.chain(files).chain(resumable).chain(sessions).sum()
+        blobs.chain(files).chain(keyed).chain(sessions).sum()
     }
 
     fn blobs(&mut self, folder: &Path) {
@@ -165,15 +168,19 @@ impl Survey {
         self.logs.sort_by(|one, other| one.path.cmp(&other.path));
     }
 
-    fn resumable(&mut self, folder: &Path) {
+    fn keyed(&mut self, folder: &Path, are_folders: bool) -> Vec<Keyed> {
+        let mut keyed = Vec::new();
         for (entry, name) in self.list(folder) {
             let path = entry.path();
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            match digest_of_name(&name).filter(|_| is_folder) {
+            let fits = entry.file_type().is_ok_and(|kind| match are_folders {
+                true => kind.is_dir(),
+                false => kind.is_file(),
+            });
+            match digest_of_name(&name).filter(|_| fits) {
                 None => self.foreign.push(path),
                 Some(key) => {
                     let (bytes, modified) = self.tree(&path);
-                    self.resumable.push(Resumable {
+                    keyed.push(Keyed {
                         key,
                         path,
                         bytes,
@@ -182,6 +189,7 @@ impl Survey {
                 }
             }
         }
+        keyed
     }
 
     fn quarantine(&mut self, folder: &Path) {

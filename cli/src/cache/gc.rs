@@ -61,6 +61,7 @@ fn freed(freed: &Freed) -> Vec<(&'static str, u64, u64)> {
         ("blobs without a record", freed.unnamed),
         ("left by killed processes", freed.unfinished),
         ("work not taken up again", freed.resumable),
+        ("old snapshots of runs", freed.snapshots),
         ("set aside as damaged", freed.quarantine),
         ("logs", freed.logs),
     ];
@@ -144,6 +145,7 @@ fn to_json(report: &GcReport, arguments: &GcArgs) -> Value {
             "unnamed": amount(freed.unnamed),
             "unfinished": amount(freed.unfinished),
             "resumable": amount(freed.resumable),
+            "snapshots": amount(freed.snapshots),
             "quarantine": amount(freed.quarantine),
             "logs": amount(freed.logs),
             "holes_bytes": freed.holes,

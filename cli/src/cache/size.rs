@@ -43,6 +43,7 @@ fn to_text(report: &SizeReport, collectable: u64) -> String {
         ("  replaced records", report.superseded),
         ("logs of runs", report.logs),
         ("work to be taken up again", report.resumable),
+        ("snapshots of runs", report.snapshots),
         ("set aside as damaged", report.quarantine),
         ("unfinished", report.unfinished),
     ] {
@@ -69,6 +70,7 @@ fn to_json(report: &SizeReport, collectable: u64) -> Value {
         "superseded": amount(report.superseded),
         "logs": amount(report.logs),
         "resumable": amount(report.resumable),
+        "snapshots": amount(report.snapshots),
         "quarantine": amount(report.quarantine),
         "unfinished": amount(report.unfinished),
         "bytes": report.total,

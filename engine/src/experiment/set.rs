@@ -15,9 +15,7 @@ pub(crate) fn apply(
     setting: &str,
     problems: &mut Vec<Diagnostic>,
 ) {
-    // A value's relative paths mean the same as in the experiment file.
-    let folder = sources.file(root.place.file).path.clone();
-    let file = sources.add("--set", folder, setting.to_owned());
+    let file = sources.add_beside("--set", root.place.file, setting.to_owned());
     let Some((path, _)) = setting.split_once('=') else {
         problems.push(
             Diagnostic::new(

@@ -1,9 +1,12 @@
 //! Telling what happens, and the run's log.
 
+use std::num::NonZeroUsize;
+
 use llmcl_cache::{RunLog, Store, StoreError};
 
 use crate::events::{Event, Phase, Summary, VERSION, What};
 use crate::phases::Phases;
+use crate::plan::Counts;
 
 /// Tells events to the reader and keeps the log.
 pub(super) struct Announcer<'a> {
@@ -46,9 +49,18 @@ impl<'a> Announcer<'a> {
         }
     }
 
-    /// The run's name.
-    pub(super) fn run(&self) -> &str {
-        &self.run
+    /// Tells that the run begins.
+    pub(super) fn begin(&mut self, experiment: &str, planned: Counts, jobs: NonZeroUsize) {
+        self.tell(What::RunStarted {
+            run: self.run.clone(),
+            experiment: experiment.to_owned(),
+            began: self.phases.began(),
+            planned,
+            jobs: jobs.get(),
+        });
+        for what in self.phases.news() {
+            self.tell(what);
+        }
     }
 
     /// Tells an event.

@@ -12,7 +12,6 @@ use llmcl_cache::{NewRecord, Store, StoreError, Written};
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::machine::Machine;
 use llmcl_stages_api::task::{Outputs, TaskContext, TaskError, TaskErrorKind};
-use llmcl_stages_api::value::Value;
 
 use super::host::{TaskHost, store_error};
 use super::job::{Ended, Job, Message, News};
@@ -246,11 +245,13 @@ impl Executor<'_> {
         let experiment = self.shared.experiment;
         let params = &experiment.tasks[self.job.task].params;
         // Looked up anew, not what the plan knows.
-        let found = self.stage.kind.environment(params, &Machine::default())?;
+        let found = Machine::default().environment(&self.stage.kind.facts(params))?;
         let in_key = |part: &&key::Part| part.component == Component::Environment;
         for part in self.job.parts.iter().filter(in_key) {
             if found.get(&part.name) != Some(&part.value) {
-                return Err(changed(&part.name, &part.value, found.get(&part.name)));
+                let message = format!("the {} was changed while the experiment ran", part.name);
+                return Err(TaskError::input(message)
+                    .with_hint("run again: what is there now makes another key"));
             }
         }
         Ok(())
@@ -374,21 +375,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
             .copied()
             .unwrap_or("no message"),
     }
-}
-
-/// Tells what of the environment is not what the key was made with.
-fn changed(name: &str, before: &Value, now: Option<&Value>) -> TaskError {
-    let what = match (before, now) {
-        (Value::Record(before), Some(Value::Record(now))) => before
-            .iter()
-            .filter(|(name, value)| now.get(*name) != Some(value))
-            .map(|(name, _)| name.as_str())
-            .collect::<Vec<_>>()
-            .join(", "),
-        _ => name.to_owned(),
-    };
-    TaskError::input(format!("{what} was changed while the experiment ran"))
-        .with_hint("run again: what is there now makes another key")
 }
 
 /// Copies a file into the store; its content must be what the key was made with.

@@ -19,17 +19,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use announce::Announcer;
+use blake3::Hash;
 use llmcl_cache::Store;
+use llmcl_stages_api::artifact::ArtifactFile;
+use llmcl_stages_api::port::PortType;
 use llmcl_stages_api::registry::Registry;
 
 use crate::clock;
-use crate::events::{Event, Summary};
+use crate::events::{Event, Summary, What};
 use crate::model::Experiment;
 use crate::outputs::Done;
 use crate::phases::Phases;
 use crate::plan::{self, Problem};
 use crate::record::Build;
 use crate::resolve::{Choices, Resolver};
+use crate::snapshot::{Recalled, Surroundings};
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -99,6 +104,26 @@ pub struct Run {
     pub summary: Summary,
     /// How each task ended, in the order of [`Experiment::tasks`].
     pub ends: Vec<End>,
+    /// What the tasks hung on.
+    pub surroundings: Surroundings,
+}
+
+impl Run {
+    /// The files of the experiment's reports.
+    #[must_use]
+    pub fn reports(&self, experiment: &Experiment) -> Vec<ArtifactFile> {
+        let mut files = Vec::new();
+        for (task, end) in experiment.tasks.iter().zip(&self.ends) {
+            let End::Done { outputs, .. } = end else {
+                continue;
+            };
+            let ports = experiment.stages[task.stage].outputs.iter();
+            let ports = ports.filter(|port| port.ty == PortType::Report);
+            let reports = ports.filter_map(|port| outputs.output(&port.name));
+            files.extend(reports.flat_map(|report| report.artifact.files().to_vec()));
+        }
+        files
+    }
 }
 
 /// How a task ended.
@@ -106,6 +131,8 @@ pub struct Run {
 pub enum End {
     /// Its outputs are there.
     Done {
+        /// The key that they are recorded under.
+        key: Hash,
         /// The outputs.
         outputs: Arc<Done>,
         /// Whether the task ran for them in this run.
@@ -141,12 +168,45 @@ pub fn run(
     if !plan.problems.is_empty() {
         return Err(RunError::NotReady(plan.problems));
     }
-    let name = format!(
-        "{}-{}-{}",
-        clock::compact(SystemTime::now()),
-        experiment.name,
-        std::process::id()
-    );
+    let name = run_name(&experiment.name);
     let scheduler = scheduler::Scheduler::new(&resolver, store, options, control, plan, name, sink);
     Ok(scheduler.run())
+}
+
+/// Tells of a run that has nothing to do, as a snapshot says.
+pub fn nothing_to_do(
+    recalled: &Recalled,
+    store: &Store,
+    options: &RunOptions,
+    sink: &mut dyn FnMut(&Event),
+) -> Summary {
+    let name = run_name(&recalled.experiment);
+    let mut announcer = Announcer::new(store, name, false, options.before.clone(), sink);
+    announcer.begin(&recalled.experiment, recalled.planned, options.jobs);
+    for what in &recalled.told {
+        announcer.tell(what.clone());
+    }
+    for notice in store.notices() {
+        let message = notice.to_string();
+        announcer.tell(What::StoreNotice { message });
+    }
+    let summary = Summary {
+        cached: recalled.planned.cached,
+        pruned: recalled.planned.pruned,
+        duration_us: announcer
+            .phases
+            .now()
+            .saturating_sub(announcer.phases.began()),
+        ..Summary::default()
+    };
+    let (_, summary) = announcer.finish(summary);
+    summary
+}
+
+fn run_name(experiment: &str) -> String {
+    format!(
+        "{}-{experiment}-{}",
+        clock::compact(SystemTime::now()),
+        std::process::id()
+    )
 }

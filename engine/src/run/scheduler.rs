@@ -102,14 +102,8 @@ impl<'a> Scheduler<'a> {
         let planned = plan.counts();
         let logs = planned.run + planned.maybe > 0;
         let mut announcer = Announcer::new(store, name, logs, options.before.clone(), sink);
-        announcer.tell(What::RunStarted {
-            run: announcer.run().to_owned(),
-            experiment: experiment.name.clone(),
-            began: options.before.began(),
-            planned,
-            jobs: options.jobs.get(),
-        });
-        announcer.end_phase(Phase::Plan);
+        announcer.phases.end(Phase::Plan);
+        announcer.begin(&experiment.name, planned, options.jobs);
         let graph = Graph::of(resolver);
         let remaining = graph.remaining(experiment, &plan, store);
         let mut scheduler = Self {
@@ -205,6 +199,7 @@ impl<'a> Scheduler<'a> {
             name,
             summary,
             ends: self.ends,
+            surroundings: self.resolver.surroundings(),
         }
     }
 
@@ -384,7 +379,7 @@ impl<'a> Scheduler<'a> {
                     since: Instant::now(),
                 };
                 self.unconfirmed.insert(place, unconfirmed);
-                self.hand_out(task, done, true);
+                self.hand_out(task, key, done, true);
                 self.take_back_if(stale, task);
             }
             Ended::Taken(done) => {

@@ -52,13 +52,14 @@ impl Scheduler<'_> {
             let spent = self.spent(task);
             self.tell_finished(task, key, &done, how, spent);
         }
-        self.hand_out(task, done, false);
+        self.hand_out(task, key, done, false);
     }
 
     /// Lets everything that hangs on a task go on.
-    pub(super) fn hand_out(&mut self, task: TaskId, done: Arc<Done>, executed: bool) {
+    pub(super) fn hand_out(&mut self, task: TaskId, key: Hash, done: Arc<Done>, executed: bool) {
         let before = matches!(self.ends[task], End::Done { executed: true, .. });
         self.ends[task] = End::Done {
+            key,
             outputs: Arc::clone(&done),
             executed: executed || before,
         };

@@ -83,8 +83,7 @@ fn with(name: &'static str, value: Value) -> Setting {
 
 fn build(world: &mut World, setting: &Setting) -> Experiment {
     world.registry = registry(setting.shared, setting.leaf);
-    *world.lab.environment.lock().unwrap() =
-        BTreeMap::from([("cpu".to_owned(), Value::Int(setting.environment))]);
+    *world.lab.setting.lock().unwrap() = setting.environment.to_string();
     let folder = world.folder.path().join(setting.file.1);
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(setting.file.0);

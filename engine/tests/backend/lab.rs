@@ -9,7 +9,7 @@ use blake3::Hash;
 use llmcl_stages_api::artifact::{Artifact, BlobRef};
 use llmcl_stages_api::fingerprint::Fingerprints;
 use llmcl_stages_api::kind::{Check, StageKind};
-use llmcl_stages_api::machine::Machine;
+use llmcl_stages_api::machine::{Fact, FactSort};
 use llmcl_stages_api::outcome::{self, Outcome};
 use llmcl_stages_api::param::{Param, ParamType, Params, Presence};
 use llmcl_stages_api::port::{Arity, InputPort, InputPorts, OutputPort, PortType};
@@ -38,8 +38,14 @@ pub(crate) struct Lab {
     /// Whether an exclusive task ever had company.
     pub(crate) disturbed: AtomicBool,
     /// What the machine says of itself.
-    pub(crate) environment: Mutex<BTreeMap<String, Value>>,
+    pub(crate) setting: Mutex<String>,
 }
+
+/// A machine is what its setting is called.
+static SETTING: FactSort = FactSort {
+    name: "setting",
+    find: |name| Ok(Value::Text(name.to_owned())),
+};
 
 /// What a kind does.
 #[derive(Clone, Copy, PartialEq)]
@@ -175,12 +181,12 @@ impl StageKind for Mock {
         }
     }
 
-    fn environment(
-        &self,
-        _params: &Params,
-        _machine: &Machine,
-    ) -> Result<BTreeMap<String, Value>, TaskError> {
-        Ok(self.lab.environment.lock().unwrap().clone())
+    fn facts(&self, _params: &Params) -> Vec<Fact> {
+        let name = self.lab.setting.lock().unwrap().clone();
+        vec![Fact {
+            sort: &SETTING,
+            name,
+        }]
     }
 
     fn needs(&self, params: &Params, _input_bytes: u64) -> Needs {

@@ -125,7 +125,7 @@ fn phases_are_told_in_order_and_what_was_cached_spent_nothing() {
                 _ => None,
             })
             .collect();
-        assert_eq!(phases, Phase::ALL[2..], "the first two are the caller's");
+        assert_eq!(phases, Phase::ALL[3..], "the first three are the caller's");
         assert!(ran.events.is_sorted_by_key(|event| event.at));
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::expr::{self, Checked, ExprError, Mode, Scope};
-use crate::machine::Machine;
+use crate::machine::{Fact, FactSort};
 use crate::param::{Param, Params};
 use crate::port::{InputPorts, OutputPort, PortType};
 use crate::table::Schema;
@@ -60,17 +60,15 @@ pub trait StageKind: Sync {
         Ok(())
     }
 
-    /// What else determines the outputs: programs, machine. It goes into the key. What takes time to look up is
-    /// asked of `machine`, which all tasks of a plan share.
-    ///
-    /// # Errors
-    /// If a program that is needed is not there.
-    fn environment(
-        &self,
-        _params: &Params,
-        _machine: &Machine,
-    ) -> Result<BTreeMap<String, Value>, TaskError> {
-        Ok(BTreeMap::new())
+    /// What else determines the outputs: programs, the machine. It goes into the key, and nothing else of the machine
+    /// may have an influence.
+    fn facts(&self, _params: &Params) -> Vec<Fact> {
+        Vec::new()
+    }
+
+    /// The sorts that [`StageKind::facts`] can be of.
+    fn fact_sorts(&self) -> Vec<&'static FactSort> {
+        Vec::new()
     }
 
     /// What a task needs of the machine. `input_bytes` counts all blobs of the inputs.

@@ -11,7 +11,7 @@ use llmcl_stages_api::port::PortType;
 use llmcl_stages_api::table::{Schema, Table};
 use llmcl_stages_api::task::{Host, Member, Outputs, TaskError, TaskErrorKind};
 use llmcl_stages_api::tensors::{Tensor, TensorSet};
-use llmcl_stages_api::value::{Type, Value};
+use llmcl_stages_api::value::Type;
 use serde_json::{Value as Json, json};
 
 use crate::support::host::TestHost;
@@ -158,10 +158,7 @@ fn an_input_can_be_the_program() {
     let named = Path::new(said.trim_end().strip_suffix(" x").unwrap());
     assert!(named.is_absolute() && named.ends_with(place), "{said}");
     // Its content is in the key as an input's, so that there is no program to name.
-    let environment = KIND
-        .environment(&params(&command), &Machine::default())
-        .unwrap();
-    assert_eq!(environment["programs"], Value::Record(BTreeMap::new()));
+    assert!(KIND.facts(&params(&command)).is_empty());
 }
 
 #[test]
@@ -336,22 +333,16 @@ fn programs_are_in_the_key_by_their_content() {
         "argv": [tool], "programs": ["sh"], "outputs": { "o": { "path": "out" } },
     }));
     write("#!/bin/sh\n");
-    let first = KIND.environment(&command, &Machine::default()).unwrap();
-    assert_eq!(first["programs"].as_record().unwrap().len(), 2);
-    assert_eq!(
-        KIND.environment(&command, &Machine::default()).unwrap(),
-        first
-    );
+    let environment = |command| Machine::default().environment(&KIND.facts(command));
+    let first = environment(&command).unwrap();
+    assert_eq!(first.len(), 2);
+    assert!(first.contains_key("program sh"));
+    assert_eq!(environment(&command).unwrap(), first);
     write("#!/bin/sh\nexit 1\n");
-    assert_ne!(
-        KIND.environment(&command, &Machine::default()).unwrap(),
-        first
-    );
+    assert_ne!(environment(&command).unwrap(), first);
 
     let missing = params(&json!({ "argv": ["no-such-program"], "outputs": {} }));
-    let error = KIND
-        .environment(&missing, &Machine::default())
-        .expect_err("no program");
+    let error = environment(&missing).expect_err("no program");
     assert_eq!(error.message, "there is no program `no-such-program`");
 }
 

@@ -126,13 +126,14 @@ fn a_stop_is_noticed() {
 fn it_is_alone_on_a_machine_that_is_in_the_key_and_its_speeds_are_volatile() {
     let json = with(json!({}));
     assert!(KIND.needs(&params(&json), 1000).exclusive);
-    let environment = KIND
-        .environment(&params(&json), &Machine::default())
+    let environment = Machine::default()
+        .environment(&KIND.facts(&params(&json)))
         .unwrap();
-    let names_of: Vec<&str> = environment.keys().map(String::as_str).collect();
+    let processor = environment["processor"].as_record().unwrap();
+    let names_of: Vec<&str> = processor.keys().map(String::as_str).collect();
     assert_eq!(names_of, ["cpu", "simd", "threads"]);
-    assert!(environment["threads"].as_int().unwrap() >= 1);
-    assert!(environment.values().all(|value| *value != Value::None));
+    assert!(processor["threads"].as_int().unwrap() >= 1);
+    assert!(processor.values().all(|value| *value != Value::None));
 
     let result = check(&KIND, &json, &Default::default());
     let [speeds] = result.outputs.as_slice() else {

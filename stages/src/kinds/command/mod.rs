@@ -10,7 +10,6 @@ mod place;
 mod spec;
 mod table;
 
-use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -20,7 +19,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use llmcl_stages_api::kind::{Check, ProblemKind, StageKind};
-use llmcl_stages_api::machine::Machine;
+use llmcl_stages_api::machine::{Fact, FactSort};
 use llmcl_stages_api::param::{Param, Params};
 use llmcl_stages_api::port::{Arity, InputPort, InputPorts, OutputPort, PortType};
 use llmcl_stages_api::table::Schema;
@@ -36,6 +35,17 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// How many of the last lines of a failed program's standard error are shown.
 const SHOWN_LINES: usize = 10;
+
+/// The digest of the program of a name.
+static PROGRAM: FactSort = FactSort {
+    name: "program",
+    find: |name| {
+        let path = find(name)?;
+        let digest = program::digest(&path)
+            .map_err(|error| outside(format!("{}: {error}", path.display())))?;
+        Ok(Value::Text(digest.to_hex().to_string()))
+    },
+};
 
 /// The stage kind.
 pub static KIND: Run = Run;
@@ -120,36 +130,20 @@ impl StageKind for Run {
         }
     }
 
-    fn environment(
-        &self,
-        params: &Params,
-        machine: &Machine,
-    ) -> Result<BTreeMap<String, Value>, TaskError> {
-        let argv = params.texts(params::ARGV);
-        let named = argv
-            .first()
-            .copied()
+    fn facts(&self, params: &Params) -> Vec<Fact> {
+        let program = params.texts(params::ARGV).into_iter().take(1);
+        program
             .filter(|program| !is_input(program))
-            .into_iter()
-            .chain(params.texts(params::PROGRAMS));
-        let mut digests = BTreeMap::new();
-        for name in named {
-            let digest = machine.fact("program", name, || {
-                let path = find(name)?;
-                let digest = program::digest(&path).map_err(|error| {
-                    TaskError::new(
-                        TaskErrorKind::Outside,
-                        format!("{}: {error}", path.display()),
-                    )
-                })?;
-                Ok(Value::Text(digest.to_hex().to_string()))
-            })?;
-            digests.insert(name.to_owned(), digest);
-        }
-        Ok(BTreeMap::from([(
-            "programs".to_owned(),
-            Value::Record(digests),
-        )]))
+            .chain(params.texts(params::PROGRAMS))
+            .map(|name| Fact {
+                sort: &PROGRAM,
+                name: name.to_owned(),
+            })
+            .collect()
+    }
+
+    fn fact_sorts(&self) -> Vec<&'static FactSort> {
+        vec![&PROGRAM]
     }
 
     fn needs(&self, params: &Params, _input_bytes: u64) -> Needs {

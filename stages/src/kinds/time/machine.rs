@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::thread;
 
+use llmcl_stages_api::machine::FactSort;
 use llmcl_stages_api::value::Value;
 
 /// How many threads run at once here.
@@ -55,8 +56,13 @@ fn extensions() -> [(&'static str, bool); 0] {
     []
 }
 
-/// The part of the key that says on what machine a speed was measured.
-pub(super) fn environment() -> BTreeMap<String, Value> {
+/// The part of the key that says on what machine a speed was measured; there is one.
+pub(super) static PROCESSOR: FactSort = FactSort {
+    name: "processor",
+    find: |_| Ok(Value::Record(environment())),
+};
+
+fn environment() -> BTreeMap<String, Value> {
     let simd = simd().into_iter().map(|name| Value::Text(name.to_owned()));
     BTreeMap::from([
         ("cpu".to_owned(), Value::Text(cpu())),

@@ -4,11 +4,10 @@ mod machine;
 mod sample;
 mod stopwatch;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use llmcl_stages_api::kind::{Check, StageKind};
-use llmcl_stages_api::machine::Machine;
+use llmcl_stages_api::machine::{Fact, FactSort};
 use llmcl_stages_api::param::{Param, ParamType, Params, Scalar};
 use llmcl_stages_api::port::{InputPorts, OutputPort, PortType};
 use llmcl_stages_api::table::{Schema, TableBuilder};
@@ -137,12 +136,15 @@ impl StageKind for Time {
         check.output(SPEEDS, PortType::Table, schema(), true);
     }
 
-    fn environment(
-        &self,
-        _params: &Params,
-        _machine: &Machine,
-    ) -> Result<BTreeMap<String, Value>, TaskError> {
-        Ok(machine::environment())
+    fn facts(&self, _params: &Params) -> Vec<Fact> {
+        vec![Fact {
+            sort: &machine::PROCESSOR,
+            name: String::new(),
+        }]
+    }
+
+    fn fact_sorts(&self) -> Vec<&'static FactSort> {
+        vec![&machine::PROCESSOR]
     }
 
     fn needs(&self, params: &Params, input_bytes: u64) -> Needs {
