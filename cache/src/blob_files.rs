@@ -20,7 +20,10 @@ use crate::notice::{Notice, Notices};
 const STRIPES: usize = 64;
 /// The folder of blobs.
 pub(crate) const BLOBS: &str = "blobs";
-const READ_BYTES: usize = 1 << 20;
+/// How much of a file is read at once.
+const READ_BYTES: u64 = 4 << 20;
+/// From how many bytes on it pays to have several processors digest them.
+const MUCH_BYTES: usize = 256 << 10;
 
 pub(crate) struct BlobFiles {
     /// `blobs/`
@@ -191,7 +194,7 @@ impl BlobFiles {
         let metadata = file.metadata().map_err(flaw)?;
         let state = FileState::of(&metadata);
         if verified.get(digest) != Some(&state) {
-            if digest_of(&file, |_| {}).map_err(flaw)? != *digest {
+            if digest_of(&file, |_| true).map_err(flaw)? != Some(*digest) {
                 return Err(Flaw::Damaged(state));
             }
             verified.insert(*digest, state);
@@ -285,20 +288,31 @@ fn flaw_of(error: io::Error, path: &Path, state: Option<FileState>) -> Flaw {
     }
 }
 
-/// Digest of a file's content; `on_read` is given the number of bytes of each piece. The file is read, not mapped, so
-/// that a failing disk is an error and not a signal.
-pub(crate) fn digest_of(mut file: &File, mut on_read: impl FnMut(u64)) -> io::Result<Hash> {
+/// Digest of a file's content, by all processors if there is much of it. `on_read` is given the number of bytes of each
+/// piece, and says whether to go on; if not, there is no digest. The file is read, not mapped, so that a failing disk
+/// is an error and not a signal.
+pub(crate) fn digest_of(
+    mut file: &File,
+    mut on_read: impl FnMut(u64) -> bool,
+) -> io::Result<Option<Hash>> {
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; READ_BYTES];
+    // One more than there should be, so that the end shows with the first read of a small file.
+    let length = file.metadata()?.len().saturating_add(1);
+    let mut buffer = vec![0; length.min(READ_BYTES) as usize];
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finalize()),
+            Ok(0) => return Ok(Some(hasher.finalize())),
             Ok(count) => {
-                on_read(count as u64);
-                hasher.update(&buffer[..count])
+                if !on_read(count as u64) {
+                    return Ok(None);
+                }
+                match &buffer[..count] {
+                    much if count >= MUCH_BYTES => hasher.update_rayon(much),
+                    little => hasher.update(little),
+                };
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-        };
+        }
     }
 }

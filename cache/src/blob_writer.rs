@@ -1,12 +1,15 @@
 //! Storing a blob.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use blake3::Hash;
+
 use crate::blob::StoredBlob;
+use crate::blob_files::digest_of;
 use crate::crash::crash_point;
 use crate::disk;
 use crate::error::{Context, StoreError};
@@ -14,6 +17,8 @@ use crate::session::Session;
 use crate::store::Store;
 
 const BUFFER_BYTES: usize = 1 << 16;
+/// How much of a file is copied between two looks whether to stop.
+const COPY_BYTES: u64 = 256 << 20;
 
 /// Takes the content of a blob as it comes, and digests it. [`BlobWriter::finish`] stores it; without that, nothing
 /// is left behind.
@@ -107,17 +112,103 @@ impl BlobWriter {
             let message = format!("{written} of {bytes} bytes were written");
             return Err(io::Error::new(ErrorKind::WriteZero, message)).context("write", path);
         }
+        store.keep_blob(&file, &temporary, hasher.finalize(), bytes)
+    }
+}
+
+impl Store {
+    /// Takes a file as a blob. It is moved, so that its content is not written a second time, and gone from where it
+    /// was; if it has other names, or lies on another file system, a copy is taken. Nobody may write to it any more.
+    ///
+    /// The blob is durable when this returns; nothing is returned if `stopping` said to stop.
+    pub fn take_file(
+        &self,
+        path: &Path,
+        stopping: &dyn Fn() -> bool,
+    ) -> Result<Option<StoredBlob>, StoreError> {
+        let metadata = fs::symlink_metadata(path).context("look at", path)?;
+        if metadata.is_file() && metadata.nlink() == 1 {
+            let temporary = self.new_temporary()?;
+            match fs::rename(path, &temporary.path) {
+                Ok(()) => return self.digest_and_keep(&temporary, stopping),
+                Err(error) if error.kind() == ErrorKind::CrossesDevices => {}
+                Err(error) => return Err(error).context("take", path),
+            }
+        }
+        self.copy_file(path, stopping)
+    }
+
+    /// Takes a copy of a file as a blob. Where the file system can share blocks between files, it does.
+    ///
+    /// The blob is durable when this returns; nothing is returned if `stopping` said to stop.
+    pub fn copy_file(
+        &self,
+        path: &Path,
+        stopping: &dyn Fn() -> bool,
+    ) -> Result<Option<StoredBlob>, StoreError> {
+        let mut from = File::open(path).context("open", path)?;
+        if !from.metadata().context("look at", path)?.is_file() {
+            return Err(io::Error::other("it is not a file")).context("copy", path);
+        }
+        let temporary = self.new_temporary()?;
+        let mut to = File::create_new(&temporary.path).context("make", &temporary.path)?;
+        // Piece by piece, so that there can be a stop.
+        while io::copy(&mut (&mut from).take(COPY_BYTES), &mut to)
+            .context("write", &temporary.path)?
+            > 0
+        {
+            if stopping() {
+                return Ok(None);
+            }
+        }
+        self.digest_and_keep(&temporary, stopping)
+    }
+
+    fn new_temporary(&self) -> Result<Temporary, StoreError> {
+        let session = self.session()?;
+        Ok(Temporary {
+            path: session.new_path(),
+            _session: session,
+        })
+    }
+
+    fn digest_and_keep(
+        &self,
+        temporary: &Temporary,
+        stopping: &dyn Fn() -> bool,
+    ) -> Result<Option<StoredBlob>, StoreError> {
+        let path = &temporary.path;
+        let file = File::open(path).context("open", path)?;
+        let mut bytes = 0;
+        let digest = digest_of(&file, |read| {
+            bytes += read;
+            !stopping()
+        })
+        .context("read", path)?;
+        digest
+            .map(|digest| self.keep_blob(&file, temporary, digest, bytes))
+            .transpose()
+    }
+
+    /// Gives a complete file its name, unless the store has the content already.
+    fn keep_blob(
+        &self,
+        file: &File,
+        temporary: &Temporary,
+        digest: Hash,
+        bytes: u64,
+    ) -> Result<StoredBlob, StoreError> {
         crash_point("blob-written");
-        let digest = hasher.finalize();
-        let files = store.blob_files();
+        let path = &temporary.path;
+        let files = self.blob_files();
         let (blob_path, folder) = files.path(&digest);
         // Before looking whether it is there: it must not go after that.
-        store.protect(&[digest])?;
+        self.protect(&[digest])?;
         files.make_folder(&digest)?;
-        if !files.is_intact_or_cleared(&digest, store.notice_list())? {
+        if !files.is_intact_or_cleared(&digest, self.notice_list())? {
             file.set_permissions(Permissions::from_mode(0o444))
                 .context("protect", path)?;
-            disk::sync_file(&file, path)?;
+            disk::sync_file(file, path)?;
             crash_point("blob-synced");
             disk::rename(path, &blob_path)?;
             crash_point("blob-renamed");

@@ -452,10 +452,14 @@ fn read_all(
     faults
 }
 
-fn read_blob(store: &Store, digest: &Hash, on_read: impl FnMut(u64)) -> Option<Fault> {
+fn read_blob(store: &Store, digest: &Hash, mut on_read: impl FnMut(u64)) -> Option<Fault> {
     let (path, _) = store.blob_files().path(digest);
+    let on_read = |bytes| {
+        on_read(bytes);
+        true
+    };
     match File::open(path).and_then(|file| digest_of(&file, on_read)) {
-        Ok(actual) if actual == *digest => None,
+        Ok(actual) if actual == Some(*digest) => None,
         Ok(_) => Some(Fault::BlobContent),
         Err(error) => Some(Fault::Unreadable(error)),
     }

@@ -1,6 +1,7 @@
 //! What the store does, in one process and undisturbed. Damage and several processes are tested in `tests/`.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 
 use super::*;
 use crate::disk::tests::{TRACE, take_trace};
@@ -309,4 +310,76 @@ fn each_step_is_durable_before_the_next() {
     store.put(b"content").unwrap();
     assert_eq!(take_trace(store.root()), [format!("sync {folder}")]);
     TRACE.take();
+}
+
+#[test]
+fn a_file_is_taken_as_it_is_and_gone_from_where_it_was() {
+    let (folder, store) = empty();
+    let content = vec![7; 3 << 20];
+    let path = folder.path().join("output");
+    std::fs::write(&path, &content).unwrap();
+    let inode = std::fs::metadata(&path).unwrap().ino();
+    let taken = store.take_file(&path, &|| false).unwrap().unwrap();
+    assert_eq!(taken, BlobRef::of(&content));
+    assert!(!path.exists());
+    let blob = store.blob(&taken.digest, taken.bytes).unwrap();
+    assert_eq!(blob.as_ref(), content);
+    let stored = std::fs::metadata(blob.path().unwrap()).unwrap();
+    assert_eq!(stored.ino(), inode, "it was moved");
+    assert_eq!(stored.mode() & 0o777, 0o444);
+
+    // The same again: the store has it.
+    std::fs::write(&path, &content).unwrap();
+    assert_eq!(store.take_file(&path, &|| false).unwrap(), Some(taken));
+    assert!(!path.exists());
+    assert_eq!(unfinished(&store), 0);
+}
+
+#[test]
+fn a_file_of_two_names_is_copied() {
+    let (folder, store) = empty();
+    let [path, other] = ["one", "two"].map(|name| folder.path().join(name));
+    std::fs::write(&path, vec![1; 10_000]).unwrap();
+    std::fs::hard_link(&path, &other).unwrap();
+    let taken = store.take_file(&path, &|| false).unwrap().unwrap();
+    std::fs::write(&other, "changed by the other name").unwrap();
+    let blob = store.blob(&taken.digest, taken.bytes).unwrap();
+    assert_eq!(blob.as_ref(), vec![1; 10_000]);
+    assert_eq!(unfinished(&store), 0);
+}
+
+#[test]
+fn what_is_no_file_is_not_taken() {
+    let (folder, store) = empty();
+    let path = folder.path().join("a folder");
+    std::fs::create_dir(&path).unwrap();
+    assert!(store.take_file(&path, &|| false).is_err());
+    assert!(store.copy_file(&path, &|| false).is_err());
+    assert!(
+        store
+            .take_file(&folder.path().join("nothing"), &|| false)
+            .is_err()
+    );
+    assert!(path.exists());
+}
+
+#[test]
+fn a_stop_leaves_nothing_half_done() {
+    let (folder, store) = empty();
+    let path = folder.path().join("output");
+    std::fs::write(&path, vec![1; 10_000]).unwrap();
+    assert_eq!(store.copy_file(&path, &|| true).unwrap(), None);
+    assert!(path.exists());
+    assert_eq!(store.take_file(&path, &|| true).unwrap(), None);
+    assert_eq!(unfinished(&store), 0);
+    let blobs = std::fs::read_dir(store.root().join("blobs")).unwrap();
+    assert_eq!(blobs.count(), 0);
+}
+
+/// How many files of this process are unfinished.
+fn unfinished(store: &Store) -> usize {
+    let writer = store.write_blob().unwrap();
+    let folder = writer.path().parent().unwrap().to_owned();
+    drop(writer);
+    std::fs::read_dir(folder).unwrap().count()
 }

@@ -263,6 +263,14 @@ ssize_t sendfile64(int to, int from, off64_t *at, size_t count) {
 
 /* Changes of files that are open */
 
+/* Who flushes what it only reads has it from someone whose writing nobody saw: so what is there now is told. */
+static void synced_content(int fd, const struct stat *state) {
+    char *bytes = malloc(state->st_size + 1);
+    if (!bytes || pread(fd, bytes, state->st_size, 0) != state->st_size) abort();
+    entry('S', state->st_ino, 1, bytes, state->st_size, NULL);
+    free(bytes);
+}
+
 static int synced(int fd, int (*real)(int)) {
     char path[PATH_MAX];
     struct stat state;
@@ -274,6 +282,7 @@ static int synced(int fd, int (*real)(int)) {
     result = real(fd);
     if (!result && !fstat(fd, &state)) {
         if (S_ISDIR(state.st_mode)) named('D', path, NULL);
+        else if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) synced_content(fd, &state);
         else entry('S', state.st_ino, 0, NULL, 0, NULL);
     }
     END(result);
@@ -316,6 +325,7 @@ int fchmod(int fd, mode_t mode) {
 
 static int moved(int from_folder, const char *from, int to_folder, const char *to, int link) {
     char a[PATH_MAX], b[PATH_MAX];
+    struct stat state;
     int result;
     REAL(renameat);
     whole(from_folder, from, a);
@@ -332,7 +342,8 @@ static int moved(int from_folder, const char *from, int to_folder, const char *t
     } else {
         result = real(from_folder, from, to_folder, to);
     }
-    if (!result) named(link ? 'L' : 'R', a, b);
+    if (!result && link) named('L', a, b);
+    if (!result && !link && !lstat(b, &state)) entry('R', state.st_ino, 0, a, strlen(a), b);
     END(result);
 }
 int rename(const char *from, const char *to) { return moved(AT_FDCWD, from, AT_FDCWD, to, 0); }

@@ -13,6 +13,8 @@ const MINUTES: &str = "LLMCL_FAULTS_MINUTES";
 
 /// How long one round of many engines on one store lasts. Each begins with new dice and a new store.
 const COMPANY: Duration = Duration::from_secs(100);
+/// How long the first of them lasts, if there is time for it.
+const LONG_COMPANY: Duration = Duration::from_secs(600);
 
 /// What went wrong, by the word with which a broken promise is told.
 const WORDS: [&str; 4] = ["lost", "stale", "stuck", "processes are left"];
@@ -34,12 +36,18 @@ fn for_as_long_as_is_asked_nothing_is_lost_stale_or_stuck() {
         let mut own = Dice::of(seed);
         let what = match rounds {
             0 => 6,
+            1 => 1,
             _ => dice.below(6),
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        let company = match rounds {
+            1 if left > 2 * LONG_COMPANY => LONG_COMPANY,
+            _ => COMPANY,
         };
         rounds += 1;
         let result = catch_unwind(AssertUnwindSafe(|| match what {
             0 => storm::round(&mut own, 40, &mut tally),
-            1 => company::round(&mut own, &mut tally, COMPANY),
+            1 => company::round(&mut own, &mut tally, company),
             2 => (0..3).for_each(|_| power_cut::round(&mut own, &mut tally)),
             3 => (0..10).for_each(|_| refusals::round(&mut own, &mut tally)),
             4 => (0..5).for_each(|_| damage::round(&mut own, &mut tally)),

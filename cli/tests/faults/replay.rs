@@ -33,9 +33,15 @@ pub(crate) enum Change {
     },
     Sync {
         inode: u64,
+        /// What is there now, of a file that someone else has written.
+        content: Option<Vec<u8>>,
     },
     SyncFolder(PathBuf),
-    Rename(PathBuf, PathBuf),
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+        inode: u64,
+    },
     Link(PathBuf, PathBuf),
     Remove(PathBuf),
     MakeFolder(PathBuf),
@@ -69,9 +75,16 @@ pub(crate) fn read_log(path: &Path) -> Vec<Change> {
                 inode,
                 length: number(9) as usize,
             },
-            b'S' => Change::Sync { inode },
+            b'S' => Change::Sync {
+                inode,
+                content: (number(9) == 1).then(|| a.to_vec()),
+            },
             b'D' => Change::SyncFolder(path(a)),
-            b'R' => Change::Rename(path(a), path(b)),
+            b'R' => Change::Rename {
+                from: path(a),
+                to: path(b),
+                inode,
+            },
             b'L' => Change::Link(path(a), path(b)),
             b'U' => Change::Remove(path(a)),
             b'M' => Change::MakeFolder(path(a)),
@@ -183,8 +196,8 @@ impl Disk {
         id
     }
 
-    /// Makes a change. What concerns files that were not made through the layer is passed over: scratch of outside
-    /// programs.
+    /// Makes a change. What concerns files that were not made through the layer is passed over, scratch of outside
+    /// programs, until one is renamed.
     pub(crate) fn change(&mut self, change: &Change) {
         match change {
             Change::Create { path, inode } => {
@@ -195,18 +208,23 @@ impl Disk {
                 self.content(*inode, Content::Write(*at, bytes.clone()));
             }
             Change::Truncate { inode, length } => self.content(*inode, Content::Length(*length)),
-            Change::Sync { inode } => {
+            Change::Sync { inode, content } => {
                 if let Some(&id) = self.inodes.get(inode) {
                     let file = &mut self.files[id];
                     for content in std::mem::take(&mut file.pending) {
                         apply(&mut file.flushed, &content);
                     }
+                    if let Some(content) = content {
+                        file.flushed.clone_from(content);
+                    }
                 }
             }
             Change::SyncFolder(path) => self.sync_folder(path),
-            Change::Rename(from, to) => {
-                let Some(id) = self.names.remove(from) else {
-                    return;
+            Change::Rename { from, to, inode } => {
+                let id = match self.names.remove(from) {
+                    Some(id) => id,
+                    // An outside program's. Of what it has written nothing is there before a flush.
+                    None => self.add(to.clone(), *inode, Vec::new()),
                 };
                 self.names.insert(to.clone(), id);
                 self.renames += 1;

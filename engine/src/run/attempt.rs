@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::fs::File;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::Sender;
@@ -91,6 +90,7 @@ impl Executor<'_> {
         self.watch.lap(Part::Import);
         let ended = match imported {
             Ok(()) => self.attempts(),
+            Err(_) if control.is_stopping() => Ended::Stopped,
             Err(error) => failed(error.into(), 0),
         };
         drop(lock);
@@ -123,7 +123,7 @@ impl Executor<'_> {
     fn import(&self) -> Result<(), TaskError> {
         for (path, blob) in &self.job.files {
             if !self.shared.store.has_blob(&blob.digest, blob.bytes) {
-                import(self.shared.store, path, *blob)?;
+                import(self.shared, path, *blob)?;
             }
         }
         Ok(())
@@ -378,20 +378,21 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Copies a file into the store; its content must be what the key was made with.
-fn import(store: &Store, path: &Path, expected: BlobRef) -> Result<(), TaskError> {
-    let unreadable =
-        |error: io::Error| TaskError::input(format!("could not read {}: {error}", path.display()));
-    let mut file = File::open(path).map_err(unreadable)?;
-    let mut writer = store.write_blob().map_err(|error| store_error(&error))?;
-    io::copy(&mut file, &mut writer).map_err(|error| {
-        let message = format!("could not copy {} into the store: {error}", path.display());
-        TaskError::new(TaskErrorKind::Store, message)
-    })?;
-    let stored = writer.finish().map_err(|error| store_error(&error))?;
-    if stored == to_store(expected) {
-        Ok(())
-    } else {
-        let message = format!("{} was changed while the experiment ran", path.display());
-        Err(TaskError::input(message).with_hint("run again: the new content makes another key"))
+fn import(shared: Shared<'_>, path: &Path, expected: BlobRef) -> Result<(), TaskError> {
+    // Before the store is written, so that it is clear which of the two is at fault.
+    File::open(path)
+        .map_err(|error| TaskError::input(format!("could not read {}: {error}", path.display())))?;
+    let stopping = || shared.control.is_stopping();
+    let stored = shared.store.copy_file(path, &stopping);
+    match stored.map_err(|error| store_error(&error))? {
+        None => Err(TaskError::new(
+            TaskErrorKind::Cancelled,
+            "the run is being stopped",
+        )),
+        Some(stored) if stored == to_store(expected) => Ok(()),
+        Some(_) => {
+            let message = format!("{} was changed while the experiment ran", path.display());
+            Err(TaskError::input(message).with_hint("run again: the new content makes another key"))
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What the engine does for a task at work.
 
 use std::collections::HashMap;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
@@ -129,6 +130,27 @@ impl Host for TaskHost<'_> {
             .entry(blob.digest)
             .or_insert_with(|| bytes.into());
         Ok(from_store(blob))
+    }
+
+    fn take_file(&self, path: &Path) -> Result<BlobRef, TaskError> {
+        let unreadable = |error: io::Error| {
+            let message = format!("could not read {}: {error}", path.display());
+            TaskError::new(TaskErrorKind::Store, message)
+        };
+        let bytes = fs::symlink_metadata(path).map_err(unreadable)?.len();
+        if bytes <= MOST_INLINE_BYTES as u64 {
+            return self.put(&fs::read(path).map_err(unreadable)?);
+        }
+        let stopping = || self.checkpoint().is_err();
+        let taken = timed(&self.state.published, || {
+            self.store.take_file(path, &stopping)
+        });
+        match taken.map_err(|error| store_error(&error))? {
+            Some(blob) => Ok(from_store(blob)),
+            None => Err(self.checkpoint().err().unwrap_or_else(|| {
+                TaskError::new(TaskErrorKind::Cancelled, "the task was stopped")
+            })),
+        }
     }
 
     fn scratch(&self, inner: &[&str]) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError> {

@@ -78,6 +78,13 @@ pub trait Host: Sync {
     /// If the store cannot be written.
     fn put(&self, bytes: &[u8]) -> Result<BlobRef, TaskError>;
 
+    /// Takes a file of a scratch folder as a blob, which spares writing it again. It is gone from there. Nobody may
+    /// write to it any more.
+    ///
+    /// # Errors
+    /// If it cannot be read, the store cannot be written, or the task is to stop.
+    fn take_file(&self, path: &Path) -> Result<BlobRef, TaskError>;
+
     /// Makes a folder that only this task uses and that is gone after it, with these empty folders in it.
     /// They are paths in it; one that lies in another stands after that.
     ///

@@ -1,19 +1,16 @@
 //! Takes the outputs out of the working folder.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use llmcl_stages_api::artifact::{Artifact, ArtifactFile, BlobRef};
+use llmcl_stages_api::artifact::{Artifact, ArtifactFile};
 use llmcl_stages_api::port::PortType;
-use llmcl_stages_api::task::{Outputs, TaskContext, TaskError, TaskErrorKind};
+use llmcl_stages_api::task::{Outputs, TaskContext, TaskError};
 
 use super::spec::{Output, Spec};
 use super::{disk, outside, table};
-
-/// How many bytes are read at once, at most.
-const CHUNK: u64 = 1 << 20;
 
 /// How many undeclared files a message names.
 const NAMED: usize = 5;
@@ -95,7 +92,7 @@ fn take(task: &TaskContext<'_>, work: &Path, output: &Output) -> Result<Artifact
             return Err(empty());
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        return Ok(Artifact::single(name, store(task, &path)?));
+        return Ok(Artifact::single(name, task.host.take_file(&path)?));
     }
     if !meta.is_dir() {
         return Err(wrong("is neither a file nor a folder"));
@@ -116,7 +113,7 @@ fn take(task: &TaskContext<'_>, work: &Path, output: &Output) -> Result<Artifact
         };
         files.push(ArtifactFile {
             name: name.to_owned(),
-            blob: store(task, file)?,
+            blob: task.host.take_file(file)?,
         });
         Ok(())
     })?;
@@ -124,27 +121,6 @@ fn take(task: &TaskContext<'_>, work: &Path, output: &Output) -> Result<Artifact
         return Err(empty());
     }
     Ok(Artifact::new(files, Vec::new()))
-}
-
-/// Streams a file into the store.
-fn store(task: &TaskContext<'_>, path: &Path) -> Result<BlobRef, TaskError> {
-    let failed = |error| disk(path, &error);
-    let mut file = File::open(path).map_err(failed)?;
-    let mut sink = task.host.write()?;
-    // One more than there should be, so that the end shows with the first read of a small file.
-    let bytes = file.metadata().map_err(failed)?.len() + 1;
-    let mut buffer = vec![0; usize::try_from(bytes.min(CHUNK)).unwrap_or_default()];
-    loop {
-        task.host.checkpoint()?;
-        match file.read(&mut buffer) {
-            Ok(0) => return sink.finish(),
-            Ok(count) => sink
-                .write_all(&buffer[..count])
-                .map_err(|error| TaskError::new(TaskErrorKind::Store, error.to_string()))?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
 }
 
 /// Visits everything below a folder that is not a folder, in the order of the names; links are not followed.

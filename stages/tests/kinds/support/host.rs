@@ -144,6 +144,13 @@ impl Host for TestHost {
         sink.finish()
     }
 
+    fn take_file(&self, path: &Path) -> Result<BlobRef, TaskError> {
+        self.checkpoint()?;
+        let content = fs::read(path).map_err(|error| store_error(&error))?;
+        fs::remove_file(path).map_err(|error| store_error(&error))?;
+        self.put(&content)
+    }
+
     fn scratch(&self, inner: &[&str]) -> Result<Box<dyn AsRef<Path> + Send + Sync>, TaskError> {
         let folder = TempDir::new_in(self.path("scratch")).map_err(|error| store_error(&error))?;
         for name in inner {
