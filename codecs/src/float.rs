@@ -1,5 +1,7 @@
 //! The parts of 16-bit floats, and planes of them.
 
+use crate::bytes::ByteReader;
+use crate::error::DecodeError;
 use crate::tensor::Dtype;
 
 /// How a float of 16 bits is divided: the sign on top, then the exponent, then the mantissa.
@@ -19,6 +21,39 @@ impl FloatLayout {
             Dtype::F16 => Some(FloatLayout::F16),
             _ => None,
         }
+    }
+
+    /// The byte that stands for it in encodings.
+    pub fn code(self) -> u8 {
+        match self {
+            FloatLayout::Bf16 => 0,
+            FloatLayout::F16 => 1,
+        }
+    }
+
+    /// Takes the byte that stands for a layout.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Truncated`] at the end, [`DecodeError::Field`] where it is another byte.
+    pub fn read(reader: &mut ByteReader<'_>) -> Result<FloatLayout, DecodeError> {
+        let at = reader.at();
+        match reader.byte("layout")? {
+            0 => Ok(FloatLayout::Bf16),
+            1 => Ok(FloatLayout::F16),
+            found => Err(DecodeError::Field {
+                what: "layout",
+                at,
+                expected: "0 or 1",
+                found: found.into(),
+            }),
+        }
+    }
+
+    /// The word that all are; `None` if they differ, or there is none.
+    pub fn constant(words: &[[u8; 2]]) -> Option<[u8; 2]> {
+        let (first, rest) = words.split_first()?;
+        rest.iter().all(|word| word == first).then_some(*first)
     }
 
     /// Bits of the exponent.

@@ -13,6 +13,7 @@
 //! integers only, transcendental functions come from the `libm` crate, and sums have a fixed order.
 
 pub mod accounting;
+mod bits;
 pub mod bytes;
 pub mod cast;
 pub mod entropy;
@@ -21,8 +22,10 @@ pub mod float;
 pub mod formats;
 pub mod method;
 pub mod methods;
+mod octaves;
 pub mod rans;
 pub mod role;
+mod scales;
 pub mod tensor;
 pub mod unit;
 pub mod zstd_frame;

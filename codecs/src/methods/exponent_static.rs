@@ -118,7 +118,7 @@ impl Method for ExponentStatic {
                 });
             };
             let (words, _) = tensor.data.as_chunks();
-            header.push(code_of(layout));
+            header.push(layout.code());
             write_varint(&mut header, words.len() as u64);
             accounting.container += header.len() as u64;
             out.put(&header)?;
@@ -156,7 +156,7 @@ impl Method for ExponentStatic {
         let total = reader.varint("number of all weights")?;
         let mut unclaimed = total;
         for _ in 0..tensors {
-            let layout = layout_of(&mut reader)?;
+            let layout = FloatLayout::read(&mut reader)?;
             let mut left = reader.varint("number of weights")?;
             unclaimed = unclaimed
                 .checked_sub(left)
@@ -196,27 +196,6 @@ fn refuse_total(at: u64, found: u64) -> DecodeError {
     }
 }
 
-fn code_of(layout: FloatLayout) -> u8 {
-    match layout {
-        FloatLayout::Bf16 => 0,
-        FloatLayout::F16 => 1,
-    }
-}
-
-fn layout_of(reader: &mut ByteReader<'_>) -> Result<FloatLayout, DecodeError> {
-    let at = reader.at();
-    match reader.byte("layout")? {
-        0 => Ok(FloatLayout::Bf16),
-        1 => Ok(FloatLayout::F16),
-        found => Err(DecodeError::Field {
-            what: "layout",
-            at,
-            expected: "0 or 1",
-            found: found.into(),
-        }),
-    }
-}
-
 /// Space for a chunk, used again for the next.
 #[derive(Default)]
 struct Scratch {
@@ -240,7 +219,7 @@ impl Scratch {
             container: 1,
             ..Accounting::default()
         };
-        if let Some(word) = constant(words) {
+        if let Some(word) = FloatLayout::constant(words) {
             out.put(&[CONSTANT])?;
             out.put(&word)?;
             accounting.payload = word.len() as u64;
@@ -312,12 +291,6 @@ impl Scratch {
         }
         Ok(())
     }
-}
-
-/// The word that all are.
-fn constant(words: &[[u8; 2]]) -> Option<[u8; 2]> {
-    let (first, rest) = words.split_first()?;
-    rest.iter().all(|word| word == first).then_some(*first)
 }
 
 /// How often each byte occurs. Four tables, so that equal neighbours do not wait for each other.

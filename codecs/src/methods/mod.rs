@@ -1,6 +1,7 @@
 //! The methods, one file a family. A family uses no other; what two share lies outside of this folder.
 
 mod byte_split_zstd;
+mod exponent_mantissa_scaled;
 mod exponent_static;
 mod xz;
 mod zstd;
@@ -10,6 +11,7 @@ use crate::method::MethodFamily;
 /// Every family that there is.
 pub static FAMILIES: &[&dyn MethodFamily] = &[
     &byte_split_zstd::Family,
+    &exponent_mantissa_scaled::Family,
     &exponent_static::Family,
     &xz::Family,
     &zstd::Family,

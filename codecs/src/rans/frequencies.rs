@@ -1,5 +1,6 @@
 //! Frequencies of bytes that add up to a power of two, and their compact form.
 
+use crate::bits::{BitReader, BitWriter};
 use crate::bytes::ByteReader;
 use crate::error::DecodeError;
 
@@ -125,7 +126,7 @@ impl Frequencies {
         let range = written
             .get_mut(first..=first + distance)
             .ok_or_else(|| refuse("within 256 symbols", (first + distance) as u64))?;
-        let mut bits = BitReader::new();
+        let mut bits = BitReader::new("frequency table");
         let mut sum = 0u64;
         for slot in range.iter_mut() {
             let length = bits.take(reader, LENGTH_BITS)?;
@@ -155,67 +156,6 @@ impl Frequencies {
 fn gains_more(c1: &u32, f1: u16, c2: &u32, f2: u16) -> bool {
     let weight = |count: &u32, frequency: u16| u64::from(*count) * (2 * u64::from(frequency) + 1);
     weight(c1, f2) > weight(c2, f1)
-}
-
-struct BitWriter<'a> {
-    out: &'a mut Vec<u8>,
-    held: u32,
-    count: u32,
-}
-
-impl<'a> BitWriter<'a> {
-    fn new(out: &'a mut Vec<u8>) -> Self {
-        BitWriter {
-            out,
-            held: 0,
-            count: 0,
-        }
-    }
-
-    /// Appends the lowest `count` bits of `value`, 16 at most.
-    fn put(&mut self, value: u32, count: u32) {
-        self.held |= value << self.count;
-        self.count += count;
-        while self.count >= 8 {
-            self.out.push(self.held as u8);
-            self.held >>= 8;
-            self.count -= 8;
-        }
-    }
-
-    fn finish(self) {
-        if self.count > 0 {
-            self.out.push(self.held as u8);
-        }
-    }
-}
-
-struct BitReader {
-    held: u32,
-    count: u32,
-}
-
-impl BitReader {
-    fn new() -> Self {
-        BitReader { held: 0, count: 0 }
-    }
-
-    /// Takes `count` bits, 16 at most, and of `reader` only the bytes that are needed.
-    fn take(&mut self, reader: &mut ByteReader<'_>, count: u32) -> Result<u32, DecodeError> {
-        while self.count < count {
-            self.held |= u32::from(reader.byte("frequency table")?) << self.count;
-            self.count += 8;
-        }
-        let value = self.held & ((1 << count) - 1);
-        self.held >>= count;
-        self.count -= count;
-        Ok(value)
-    }
-
-    /// Bits of the last byte that were not taken.
-    fn rest(&self) -> u32 {
-        self.held
-    }
 }
 
 #[cfg(test)]

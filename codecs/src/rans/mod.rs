@@ -13,8 +13,12 @@
 //! A step of a decoder needs no more than one word, and no state depends on its neighbours except through the place
 //! in the stream, so sixteen lanes fit one vector of 512 bits.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod classed;
 mod frequencies;
 mod stream;
 
+pub use classed::{ClassedDecoder, encode_classed};
 pub use frequencies::{Frequencies, SCALE_BITS};
 pub use stream::{NARROW_LANES, WIDE_FROM, WIDE_LANES, decode, encode};

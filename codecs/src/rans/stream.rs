@@ -18,7 +18,7 @@ pub const WIDE_FROM: usize = 1 << 14;
 
 /// The smallest state, at which encoding begins and decoding ends.
 const LEAST_STATE: u32 = 1 << 16;
-const SLOTS: usize = 1 << SCALE_BITS;
+pub(super) const SLOTS: usize = 1 << SCALE_BITS;
 const WHAT: &str = "rANS stream";
 
 /// Encodes `symbols` and appends the written form. `words` is scratch space that may be used again.
@@ -44,15 +44,29 @@ pub fn decode(
     symbols: &mut [u8],
 ) -> Result<(), DecodeError> {
     if symbols.len() < WIDE_FROM {
-        decode_lanes::<NARROW_LANES>(reader, frequencies, symbols)
+        decode_lanes::<NARROW_LANES>(reader, frequencies, symbols, |_, _, _, _| 0)
     } else {
-        decode_lanes::<WIDE_LANES>(reader, frequencies, symbols)
+        decode_lanes(reader, frequencies, symbols, decode_groups_of_vectors)
     }
+}
+
+/// Decodes whole groups with what the processor has beside its plain instructions, and returns how many. The others are
+/// left to the portable loop, which decodes the same.
+fn decode_groups_of_vectors(
+    slots: &[u32; SLOTS],
+    states: &mut [u32; WIDE_LANES],
+    words: &mut &[[u8; 2]],
+    groups: &mut [[u8; WIDE_LANES]],
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    return super::avx2::decode_groups(slots, states, words, groups);
+    #[cfg(not(target_arch = "x86_64"))]
+    0
 }
 
 /// What encoding needs to know of a symbol.
 #[derive(Clone, Copy, Default)]
-struct EncoderSymbol {
+pub(super) struct EncoderSymbol {
     /// ⌈2^44 / frequency⌉, with which a product and a shift divide states: for x < frequency·2^20 and a frequency of
     /// 2^12 at most, the product is below 2^64 and the quotient exact.
     reciprocal: u64,
@@ -63,7 +77,26 @@ struct EncoderSymbol {
 
 const RECIPROCAL_BITS: u32 = 44;
 
-fn encoder_symbols(frequencies: &Frequencies) -> [EncoderSymbol; 256] {
+impl EncoderSymbol {
+    /// Encodes the symbol into a state.
+    #[inline(always)]
+    pub(super) fn push(self, state: &mut u32, words: &mut Vec<u16>) {
+        let mut x = *state;
+        // Below frequency·2^20, the step stays within 32 bits.
+        if u64::from(x) >= u64::from(self.frequency) << (32 - SCALE_BITS) {
+            words.push(x as u16);
+            x >>= 16;
+        }
+        let quotient = (u64::from(x).wrapping_mul(self.reciprocal) >> RECIPROCAL_BITS) as u32;
+        // Wrapping matters for symbols without a frequency only.
+        let remainder = x.wrapping_sub(quotient.wrapping_mul(self.frequency));
+        *state = (quotient << SCALE_BITS)
+            .wrapping_add(remainder)
+            .wrapping_add(self.start);
+    }
+}
+
+pub(super) fn encoder_symbols(frequencies: &Frequencies) -> [EncoderSymbol; 256] {
     let mut start = 0;
     frequencies.scaled().map(|frequency| {
         let symbol = EncoderSymbol {
@@ -76,6 +109,18 @@ fn encoder_symbols(frequencies: &Frequencies) -> [EncoderSymbol; 256] {
     })
 }
 
+/// The states with which encoding begins.
+pub(super) fn start<const LANES: usize>() -> [u32; LANES] {
+    [LEAST_STATE; LANES]
+}
+
+/// Appends the written form of states and words, of which the last one pushed is the first one taken.
+pub(super) fn write<const LANES: usize>(states: &[u32; LANES], words: &[u16], out: &mut Vec<u8>) {
+    write_varint(out, words.len() as u64);
+    out.extend(states.iter().flat_map(|state| state.to_le_bytes()));
+    out.extend(words.iter().rev().flat_map(|word| word.to_le_bytes()));
+}
+
 fn encode_lanes<const LANES: usize>(
     symbols: &[u8],
     frequencies: &Frequencies,
@@ -83,38 +128,20 @@ fn encode_lanes<const LANES: usize>(
     out: &mut Vec<u8>,
 ) {
     let table = encoder_symbols(frequencies);
-    let mut states = [LEAST_STATE; LANES];
+    let mut states = start::<LANES>();
     words.clear();
     // A stack: what is encoded last is decoded first.
     for group in symbols.chunks(LANES).rev() {
         for (state, &symbol) in states.iter_mut().zip(group).rev() {
-            let EncoderSymbol {
-                reciprocal,
-                frequency,
-                start,
-            } = table[usize::from(symbol)];
-            let mut x = *state;
-            // Below frequency·2^20, the step stays within 32 bits.
-            if u64::from(x) >= u64::from(frequency) << (32 - SCALE_BITS) {
-                words.push(x as u16);
-                x >>= 16;
-            }
-            let quotient = (u64::from(x).wrapping_mul(reciprocal) >> RECIPROCAL_BITS) as u32;
-            // Wrapping matters for symbols without a frequency only.
-            let remainder = x.wrapping_sub(quotient.wrapping_mul(frequency));
-            *state = (quotient << SCALE_BITS)
-                .wrapping_add(remainder)
-                .wrapping_add(start);
+            table[usize::from(symbol)].push(state, words);
         }
     }
-    write_varint(out, words.len() as u64);
-    out.extend(states.iter().flat_map(|state| state.to_le_bytes()));
-    out.extend(words.iter().rev().flat_map(|word| word.to_le_bytes()));
+    write(&states, words, out);
 }
 
 /// For each slot of the scale its symbol (8 bits), and above it the frequency less one (12 bits) and the slot's
 /// distance from the symbol's first (12 bits).
-fn decoder_slots(frequencies: &Frequencies) -> Box<[u32; SLOTS]> {
+pub(super) fn decoder_slots(frequencies: &Frequencies) -> Box<[u32; SLOTS]> {
     let mut slots = Box::new([0; SLOTS]);
     let mut rest = slots.as_mut_slice();
     for (symbol, frequency) in frequencies.scaled().into_iter().enumerate() {
@@ -127,42 +154,62 @@ fn decoder_slots(frequencies: &Frequencies) -> Box<[u32; SLOTS]> {
     slots
 }
 
-fn decode_lanes<const LANES: usize>(
-    reader: &mut ByteReader<'_>,
-    frequencies: &Frequencies,
-    symbols: &mut [u8],
-) -> Result<(), DecodeError> {
-    let at = reader.at();
+/// How many words there are, the states, and the words.
+type Written<'a, const LANES: usize> = (u64, [u32; LANES], &'a [[u8; 2]]);
+
+/// Takes a written form.
+pub(super) fn take_words<'a, const LANES: usize>(
+    reader: &mut ByteReader<'a>,
+) -> Result<Written<'a, LANES>, DecodeError> {
     let count = reader.varint("number of words")?;
     let mut states = [0; LANES];
     for state in &mut states {
         *state = u32::from_le_bytes(reader.array("rANS state")?);
     }
-    let (mut words, _) = reader
-        .take(count.saturating_mul(2), "rANS words")?
-        .as_chunks::<2>();
+    let bytes = reader.take(count.saturating_mul(2), "rANS words")?;
+    Ok((count, states, bytes.as_chunks().0))
+}
 
-    let slots = decoder_slots(frequencies);
-    let (groups, last) = symbols.as_chunks_mut::<LANES>();
-    let mut missing = false;
-    for group in groups {
-        missing |= decode_group(&slots, &mut states, &mut words, group);
-    }
-    missing |= decode_group(&slots, &mut states, &mut words, last);
-
+/// Holds what is there after the last symbol against what must be. `wrong` says that there were other than `count`
+/// words.
+pub(super) fn finish(at: u64, count: u64, states: &[u32], wrong: bool) -> Result<(), DecodeError> {
     let refuse = |expected, found| DecodeError::Field {
         what: WHAT,
         at,
         expected,
         found,
     };
-    if missing || !words.is_empty() {
+    if wrong {
         return Err(refuse("of as many words as its symbols take", count));
     }
     match states.iter().find(|&&state| state != LEAST_STATE) {
         Some(&state) => Err(refuse("such that every state ends at 65536", state.into())),
         None => Ok(()),
     }
+}
+
+fn decode_lanes<const LANES: usize>(
+    reader: &mut ByteReader<'_>,
+    frequencies: &Frequencies,
+    symbols: &mut [u8],
+    by_vectors: impl FnOnce(
+        &[u32; SLOTS],
+        &mut [u32; LANES],
+        &mut &[[u8; 2]],
+        &mut [[u8; LANES]],
+    ) -> usize,
+) -> Result<(), DecodeError> {
+    let at = reader.at();
+    let (count, mut states, mut words) = take_words::<LANES>(reader)?;
+    let slots = decoder_slots(frequencies);
+    let (groups, last) = symbols.as_chunks_mut::<LANES>();
+    let done = by_vectors(&slots, &mut states, &mut words, groups);
+    let mut missing = false;
+    for group in groups.iter_mut().skip(done) {
+        missing |= decode_group(&slots, &mut states, &mut words, group);
+    }
+    missing |= decode_group(&slots, &mut states, &mut words, last);
+    finish(at, count, &states, missing || !words.is_empty())
 }
 
 /// Decodes up to one symbol a lane. Returns whether words were missing; they were zero then.
@@ -173,31 +220,59 @@ fn decode_group<const LANES: usize>(
     words: &mut &[[u8; 2]],
     symbols: &mut [u8],
 ) -> bool {
-    // A group takes a word a lane at most, so a window of as many makes the loop free of checks.
-    let mut padded = [[0; 2]; LANES];
-    let window = match words.first_chunk::<LANES>() {
-        Some(window) => window,
-        None => {
-            for (slot, word) in padded.iter_mut().zip(words.iter()) {
-                *slot = *word;
-            }
-            &padded
-        }
-    };
-    let mut taken = 0;
+    let mut step = Step::<LANES>::new(words);
     for (state, symbol) in states.iter_mut().zip(symbols) {
-        let slot = slots[*state as usize % SLOTS];
-        *symbol = slot as u8;
+        *symbol = step.pop(slots[*state as usize % SLOTS], state);
+    }
+    step.end()
+}
+
+/// The decoding of up to one symbol a lane.
+pub(super) struct Step<'w, 'a, const LANES: usize> {
+    words: &'w mut &'a [[u8; 2]],
+    /// What the lanes may take: a word each at most, so that no lane needs to look whether there is one.
+    window: [[u8; 2]; LANES],
+    taken: usize,
+}
+
+impl<'w, 'a, const LANES: usize> Step<'w, 'a, LANES> {
+    #[inline(always)]
+    pub(super) fn new(words: &'w mut &'a [[u8; 2]]) -> Self {
+        let mut window = [[0; 2]; LANES];
+        match words.first_chunk() {
+            Some(whole) => window = *whole,
+            None => {
+                for (slot, word) in window.iter_mut().zip(words.iter()) {
+                    *slot = *word;
+                }
+            }
+        }
+        Step {
+            words,
+            window,
+            taken: 0,
+        }
+    }
+
+    /// Takes the symbol of a slot out of a state.
+    #[inline(always)]
+    pub(super) fn pop(&mut self, slot: u32, state: &mut u32) -> u8 {
         let frequency = (slot >> 8 & (SLOTS as u32 - 1)) + 1;
         let x = frequency * (*state >> SCALE_BITS) + (slot >> 20);
-        let word = u32::from(u16::from_le_bytes(window[taken % LANES]));
+        let word = u32::from(u16::from_le_bytes(self.window[self.taken % LANES]));
         let short = x < LEAST_STATE;
         *state = if short { x << 16 | word } else { x };
-        taken += usize::from(short);
+        self.taken += usize::from(short);
+        slot as u8
     }
-    let missing = taken > words.len();
-    *words = words.get(taken..).unwrap_or(&[]);
-    missing
+
+    /// Gives up the words that were taken, and says whether any were missing.
+    #[inline(always)]
+    pub(super) fn end(self) -> bool {
+        let missing = self.taken > self.words.len();
+        *self.words = self.words.get(self.taken..).unwrap_or(&[]);
+        missing
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +286,24 @@ mod tests {
             counts[usize::from(symbol)] += 1;
         }
         Frequencies::fit(&counts).unwrap()
+    }
+
+    /// Both ways decode the same, be it whole, be it damaged.
+    fn decode_both(bytes: &[u8], frequencies: &Frequencies, length: usize) -> Option<Vec<u8>> {
+        let mut decoded = [vec![0; length], vec![0; length]];
+        let [portable, by_vectors] = &mut decoded;
+        let [mut one, mut other] = [ByteReader::new(bytes), ByteReader::new(bytes)];
+        let by_loop = decode_lanes::<WIDE_LANES>(&mut one, frequencies, portable, |_, _, _, _| 0);
+        let by_both = decode_lanes(
+            &mut other,
+            frequencies,
+            by_vectors,
+            decode_groups_of_vectors,
+        );
+        assert_eq!(by_loop.is_ok(), by_both.is_ok());
+        assert_eq!(portable, by_vectors);
+        assert_eq!(one.at(), other.at());
+        by_loop.ok().map(|()| decoded[0].clone())
     }
 
     fn round_trip(symbols: &[u8]) -> usize {
@@ -278,6 +371,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn vectors_decode_what_the_loop_decodes(
+            symbols in prop::collection::vec(0u8..40, 1..5000),
+            damage in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let frequencies = frequencies_of(&symbols);
+            let mut bytes = Vec::new();
+            encode_lanes::<WIDE_LANES>(&symbols, &frequencies, &mut Vec::new(), &mut bytes);
+            if damage.is_none() && cut.is_none() {
+                prop_assert_eq!(decode_both(&bytes, &frequencies, symbols.len()), Some(symbols.clone()));
+            }
+            if let Some((place, byte)) = damage {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            decode_both(&bytes, &frequencies, symbols.len());
+        }
+
         #[test]
         fn any_sequence_comes_back(symbols in prop::collection::vec(any::<u8>(), 1..3000)) {
             round_trip(&symbols);

@@ -39,7 +39,7 @@ impl Tensor {
 }
 
 /// Numbers that look random and are the same everywhere (SplitMix64).
-pub(crate) struct Noise(u64);
+pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
     pub(crate) fn next(&mut self) -> u64 {

@@ -7,4 +7,5 @@
 
 mod common;
 mod damage;
+mod golden;
 mod recovery;

@@ -1,6 +1,6 @@
 //! Every method gives back what it was given, bit by bit, over types, shapes and contents.
 
-use crate::common::{Content, Tensor, decode, encode, methods, round_trip, small_unit};
+use crate::common::{Content, Noise, Tensor, decode, encode, methods, round_trip, small_unit};
 use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError};
 use proptest::prelude::*;
 
@@ -162,6 +162,37 @@ fn exponents_of_weights_are_worth_coding() {
             ..Accounting::default()
         }
     );
+}
+
+#[test]
+fn scales_of_rows_and_columns_are_worth_knowing() {
+    let (rows, columns) = (400usize, 600usize);
+    let mut noise = Noise(1);
+    let data = (0..rows * columns)
+        .flat_map(|place| {
+            let (row, column) = (place / columns, place % columns);
+            let weight = f32::from_bits(noise.weight());
+            // Scales from 1 to 4, and from 1 to 8.
+            let scaled = weight * 2f32.powf(row as f32 / 200.0 + (column % 7) as f32 / 2.0);
+            llmcl_codecs::cast::f32_to_bf16(scaled.to_bits()).to_le_bytes()
+        })
+        .collect();
+    let scaled = Tensor {
+        dtype: Dtype::Bf16,
+        shape: vec![rows as u64, columns as u64],
+        data,
+    };
+    let even = Content::Weights.tensor(Dtype::Bf16, &[rows as u64, columns as u64]);
+    let bits = |method: &str, tensor: &Tensor| {
+        let method = llmcl_codecs::resolve(method, &Default::default()).unwrap();
+        let (encoded, _) = round_trip(&*method, std::slice::from_ref(tensor));
+        8.0 * encoded.len() as f64 / (rows * columns) as f64
+    };
+    let known = bits("exponent_mantissa_scaled", &scaled);
+    assert!(known < bits("exponent_static", &scaled) - 0.3, "{known}");
+    // With the scales known, the weights are as good as those that have none.
+    let without = bits("exponent_mantissa_scaled", &even);
+    assert!((known - without).abs() < 0.08, "{known} and {without}");
 }
 
 proptest! {

@@ -1,0 +1,68 @@
+//! Encodings of every version that there ever was: they must decode for ever, and be made again byte for byte.
+//!
+//! `LLMCL_UPDATE_GOLDEN=1` writes those that are missing. One that is there is never written again: whoever changes a
+//! format gives it a new version, and a new file.
+
+use std::path::PathBuf;
+
+use llmcl_codecs::{Dtype, cast, resolve};
+
+use crate::common::{Content, Noise, Tensor, decode, encode};
+
+const METHODS: [(&str, u32); 2] = [("exponent_static", 1), ("exponent_mantissa_scaled", 1)];
+
+/// Chunks of every mode, with and without scales, of both layouts, and tensors without weights.
+fn tensors() -> Vec<Tensor> {
+    let mut noise = Noise(7);
+    let (rows, columns) = (48u64, 40u64);
+    let matrix = |dtype: Dtype, noise: &mut Noise| Tensor {
+        dtype,
+        shape: vec![rows, columns],
+        data: (0..rows * columns)
+            .flat_map(|place| {
+                let weight = f32::from_bits(noise.weight());
+                let scaled =
+                    weight * 2f32.powi((place / columns % 3) as i32 + (place % columns % 4) as i32);
+                let bits = scaled.to_bits();
+                match dtype {
+                    Dtype::Bf16 => cast::f32_to_bf16(bits).to_le_bytes(),
+                    _ => cast::f32_to_f16(bits).to_le_bytes(),
+                }
+            })
+            .collect(),
+    };
+    vec![
+        matrix(Dtype::Bf16, &mut noise),
+        matrix(Dtype::F16, &mut noise),
+        Content::Weights.tensor(Dtype::Bf16, &[500]),
+        Content::Constant.tensor(Dtype::F16, &[40, 40]),
+        Content::Noise.tensor(Dtype::Bf16, &[40, 40]),
+        Content::Nans.tensor(Dtype::F16, &[33]),
+        Content::Zeros.tensor(Dtype::Bf16, &[0, 3]),
+    ]
+}
+
+#[test]
+fn golden_encodings_decode_and_are_made_again() {
+    let tensors = tensors();
+    let original: Vec<u8> = tensors
+        .iter()
+        .flat_map(|tensor| tensor.data.clone())
+        .collect();
+    for (name, version) in METHODS {
+        let method = resolve(name, &Default::default()).unwrap();
+        let (encoded, _) = encode(&*method, &tensors);
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("tests/methods/golden/{name}.{version}"));
+        if !path.exists() && std::env::var_os("LLMCL_UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &encoded).unwrap();
+        }
+        let golden = std::fs::read(&path).unwrap();
+        let decoded = decode(&*method, &golden, original.len()).unwrap();
+        assert!(decoded == original, "{name}, version {version}");
+        assert!(
+            encoded == golden,
+            "{name} makes other bytes than version {version} did"
+        );
+    }
+}
