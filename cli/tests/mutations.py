@@ -3,9 +3,11 @@
 the tests that should notice must go red.
 
     python3 cli/tests/mutations.py FOLDER [NAME ...]
+    python3 cli/tests/mutations.py --check
 
 FOLDER takes the copy and its builds; a second run with the same folder builds less. With names only those mutations
-are tried. The exit code is the number of mutations that no test noticed.
+are tried. The exit code is the number of mutations that no test noticed. --check only looks whether every barrier is
+still where it is said to be.
 """
 
 import os
@@ -21,11 +23,12 @@ ROOMS = ["cli", "engine", "cache", "stages", "codecs", "docs", "experiments", "f
 CACHE = ["-p", "llmcl-cache"]
 STORE = CACHE + ["--test", "store"]
 FAULTS = ["-p", "llmcl", "--test", "faults"]
+RECALL = ["-p", "llmcl", "--test", "recall"]
 
 # name, file, text that must be there once, what stands there instead, the tests (packages and a filter)
 MUTATIONS = [
     ("blob file not flushed", "cache/src/blob_writer.rs",
-     "disk::sync_file(&file, path)?;", "", FAULTS, "power_cut"),
+     "disk::sync_file(file, path)?;", "", FAULTS, "power_cut"),
     ("blob's folder not flushed", "cache/src/blob_writer.rs",
      "disk::sync_folder(&folder)?;", "", FAULTS, "power_cut"),
     ("folders of blobs not flushed", "cache/src/blob_files.rs",
@@ -45,7 +48,7 @@ MUTATIONS = [
     ("length of a blob that is read not checked", "cache/src/blob_files.rs",
      "if actual != bytes {", "if false {", CACHE, ""),
     ("digest of a blob not checked", "cache/src/blob_files.rs",
-     "if digest_of(&file, |_| {}).map_err(flaw)? != *digest {", "if false {", FAULTS, "damage"),
+     "if digest_of(&file, |_| true).map_err(flaw)? != Some(*digest) {", "if false {", FAULTS, "damage"),
     ("checksum of a record not checked", "cache/src/frame.rs",
      "KIND_RECORD if head[16..32] == self.checksum(&bytes[body.clone()]) => {", "KIND_RECORD => {", CACHE, ""),
     ("torn end not cut off", "cache/src/segment.rs",
@@ -59,11 +62,11 @@ MUTATIONS = [
     ("no second look under the lock", "engine/src/run/attempt.rs",
      "Ok(Some(done)) => return Ended::Taken(done),", "Ok(Some(_)) => {}", FAULTS, "company"),
     ("edited input taken in", "engine/src/run/attempt.rs",
-     "if stored == to_store(expected) {", "if true {", FAULTS, "edits"),
+     "Some(stored) if stored == to_store(expected) => Ok(()),", "Some(_) if true => Ok(()),", FAULTS, "edits"),
     ("edited program not noticed", "engine/src/run/attempt.rs",
      "if found.get(&part.name) != Some(&part.value) {", "if false {", FAULTS, "edits"),
     ("who comes late not told", "engine/src/run/flusher.rs",
-     "if self.last != Some(written) {", "if self.last.is_none_or(|last| last < written) {",
+     "if self.last != Some(wanted) {", "if self.last.is_none_or(|last| last.written < wanted.written) {",
      ["-p", "llmcl-engine", "--lib"], "flusher"),
     ("missing blobs not looked for", "engine/src/outputs.rs",
      "if !missing.is_empty() {", "if false {", FAULTS, "damage"),
@@ -72,7 +75,17 @@ MUTATIONS = [
     ("a stop does not kill the group", "stages/src/process/group.rs",
      "self.signal(Signal::SIGKILL);", "", FAULTS, "stages"),
     ("what is left behind passes", "stages/src/process.rs",
-     "if survivors.is_empty() && !output.is_closed() {", "if false {", FAULTS, "stages"),
+     "let mut survivors = group.survivors();", "let mut survivors = Vec::new();", FAULTS, "stages"),
+    ("scratch kept as it was left", "cache/src/scratch.rs",
+     "if made.empty().is_ok_and(|as_made| as_made) {", "if true {", CACHE, ""),
+    ("snapshot believes in files", "engine/src/snapshot.rs",
+     "&& self.files.iter().all(is_same_file)", "", RECALL, ""),
+    ("snapshot believes in programs", "engine/src/snapshot.rs",
+     "&& self.facts.iter().all(|fact| is_same_fact(fact, registry))", "", RECALL, ""),
+    ("snapshot believes in the experiment", "engine/src/snapshot.rs",
+     "&& self.sources.iter().all(is_same_text)", "", RECALL, ""),
+    ("snapshot believes in records", "engine/src/snapshot.rs",
+     "&& self.records.iter().all(is_recorded)", "", RECALL, ""),
     ("undeclared files pass", "stages/src/kinds/command/collect.rs",
      "if undeclared.is_empty() {", "if true {", FAULTS, "stages"),
 ]
@@ -104,6 +117,12 @@ def tests(source, target, packages, name):
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    strange = [f"{name}: {file} has {count} times: {old}" for name, file, old, *_ in MUTATIONS
+               if (count := (ROOT / file).read_text().count(old)) != 1]
+    if strange:
+        sys.exit("\n".join(strange))
+    if sys.argv[1] == "--check":
+        return
     folder, names = Path(sys.argv[1]).resolve(), sys.argv[2:]
     unknown = set(names) - {mutation[0] for mutation in MUTATIONS}
     if unknown:
@@ -116,8 +135,6 @@ def main():
             continue
         path = source / file
         text = path.read_text()
-        if text.count(old) != 1:
-            sys.exit(f"{name}: {file} has {text.count(old)} times: {old}")
         begun = time.time()
         path.write_text(text.replace(old, new))
         code, said = tests(source, target, packages, wanted)

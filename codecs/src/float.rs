@@ -50,12 +50,6 @@ impl FloatLayout {
         }
     }
 
-    /// The word that all are; `None` if they differ, or there is none.
-    pub fn constant(words: &[[u8; 2]]) -> Option<[u8; 2]> {
-        let (first, rest) = words.split_first()?;
-        rest.iter().all(|word| word == first).then_some(*first)
-    }
-
     /// Bits of the exponent.
     pub fn exponent_bits(self) -> u32 {
         15 - self.mantissa_bits()

@@ -19,6 +19,7 @@ pub mod cast;
 pub mod entropy;
 pub mod error;
 pub mod float;
+mod float_unit;
 pub mod formats;
 pub mod method;
 pub mod methods;

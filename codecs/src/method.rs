@@ -72,11 +72,15 @@ pub trait MethodFamily: Sync {
     /// The source file of the family, relative to the workspace: `codecs/src/methods/zstd.rs`.
     fn leaf(&self) -> &'static str;
 
-    /// Named parameters beside the name.
-    fn parameters(&self) -> &'static [MethodParameter];
+    /// Named parameters beside the name; most have none.
+    fn parameters(&self) -> &'static [MethodParameter] {
+        &[]
+    }
 
-    /// Whether its methods need a profile to encode and decode.
-    fn needs_profile(&self) -> bool;
+    /// Whether its methods need a profile to encode and decode; most do not.
+    fn needs_profile(&self) -> bool {
+        false
+    }
 
     /// The method of this name, or `None` if the name is not one of this family's.
     ///

@@ -20,7 +20,7 @@ use std::io::Write;
 use crate::accounting::Accounting;
 use crate::bytes::{ByteReader, CHUNK_BYTES, CountingWriter, put_decoded, write_varint};
 use crate::error::{DecodeError, EncodeError, MethodError};
-use crate::method::{Method, MethodFamily, MethodParameter, ParameterValue, numbered_name};
+use crate::method::{Method, MethodFamily, ParameterValue, numbered_name};
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
 use crate::zstd_frame::{self, FrameReader, FrameWriter, LEAST_LEVEL, MOST_LEVEL};
@@ -44,14 +44,6 @@ impl MethodFamily for Family {
 
     fn leaf(&self) -> &'static str {
         "codecs/src/methods/byte_split_zstd.rs"
-    }
-
-    fn parameters(&self) -> &'static [MethodParameter] {
-        &[]
-    }
-
-    fn needs_profile(&self) -> bool {
-        false
     }
 
     fn resolve(

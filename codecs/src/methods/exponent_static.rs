@@ -30,7 +30,10 @@ use crate::accounting::Accounting;
 use crate::bytes::{ByteReader, CountingWriter, put_decoded, write_varint};
 use crate::error::{DecodeError, EncodeError, MethodError};
 use crate::float::FloatLayout;
-use crate::method::{Method, MethodFamily, MethodParameter, ParameterValue};
+use crate::float_unit::{
+    Head, WORD_BYTES, read_unless_coded, write_head, write_if_constant, write_shorter,
+};
+use crate::method::{Method, MethodFamily, ParameterValue};
 use crate::rans::{self, Frequencies};
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
@@ -41,12 +44,6 @@ const VERSION: u8 = 1;
 /// Weights of a chunk. Shorter ones follow local statistics more closely and pay more for tables and states; of the
 /// powers of two this one made MiniLM, cast to bf16, the smallest.
 const CHUNK_WEIGHTS: usize = 1 << 18;
-
-const WORD_BYTES: u64 = 2;
-
-const STORED: u8 = 0;
-const CONSTANT: u8 = 1;
-const CODED: u8 = 2;
 
 /// Working memory: a chunk's words, exponents and rest, its encoding, the coder's tables.
 const MEMORY: u64 = 16 * CHUNK_WEIGHTS as u64;
@@ -64,14 +61,6 @@ impl MethodFamily for Family {
 
     fn leaf(&self) -> &'static str {
         "codecs/src/methods/exponent_static.rs"
-    }
-
-    fn parameters(&self) -> &'static [MethodParameter] {
-        &[]
-    }
-
-    fn needs_profile(&self) -> bool {
-        false
     }
 
     fn resolve(
@@ -106,9 +95,8 @@ impl Method for ExponentStatic {
         let mut accounting = Accounting::default();
         let mut scratch = Scratch::default();
 
-        let mut header = vec![VERSION];
-        write_varint(&mut header, tensors.len() as u64);
-        write_varint(&mut header, total / WORD_BYTES);
+        let mut header = Vec::new();
+        write_head(&mut header, VERSION, tensors.len(), total / WORD_BYTES);
         for tensor in tensors {
             let Some(layout) = FloatLayout::of(tensor.dtype) else {
                 return Err(EncodeError::Dtype {
@@ -141,26 +129,12 @@ impl Method for ExponentStatic {
     ) -> Result<(), DecodeError> {
         refuse_profile_to_decode(self, profile)?;
         let mut reader = ByteReader::new(encoded);
-        let version = reader.byte("version")?;
-        if version != VERSION {
-            return Err(DecodeError::Field {
-                what: "version",
-                at: 0,
-                expected: "1",
-                found: version.into(),
-            });
-        }
+        let mut head = Head::read(&mut reader)?;
         let mut scratch = Scratch::default();
-        let tensors = reader.varint("number of tensors")?;
-        let total_at = reader.at();
-        let total = reader.varint("number of all weights")?;
-        let mut unclaimed = total;
-        for _ in 0..tensors {
+        for _ in 0..head.tensors {
             let layout = FloatLayout::read(&mut reader)?;
-            let mut left = reader.varint("number of weights")?;
-            unclaimed = unclaimed
-                .checked_sub(left)
-                .ok_or(refuse_total(total_at, total))?;
+            let weights = reader.varint("number of weights")?;
+            let mut left = head.claim(Some(weights))?;
             while left > 0 {
                 let weights = left.min(CHUNK_WEIGHTS as u64);
                 scratch.decode(layout, weights as usize, &mut reader)?;
@@ -168,9 +142,7 @@ impl Method for ExponentStatic {
                 left -= weights;
             }
         }
-        if unclaimed > 0 {
-            return Err(refuse_total(total_at, total));
-        }
+        head.finish()?;
         reader.finish()
     }
 
@@ -184,15 +156,6 @@ impl Method for ExponentStatic {
 
     fn decode_memory(&self, _bytes: u64) -> u64 {
         MEMORY
-    }
-}
-
-fn refuse_total(at: u64, found: u64) -> DecodeError {
-    DecodeError::Field {
-        what: "number of all weights",
-        at,
-        expected: "the sum of the tensors'",
-        found,
     }
 }
 
@@ -215,31 +178,11 @@ impl Scratch {
         words: &[[u8; 2]],
         out: &mut CountingWriter<'_>,
     ) -> Result<Accounting, EncodeError> {
-        let mut accounting = Accounting {
-            container: 1,
-            ..Accounting::default()
-        };
-        if let Some(word) = FloatLayout::constant(words) {
-            out.put(&[CONSTANT])?;
-            out.put(&word)?;
-            accounting.payload = word.len() as u64;
+        if let Some(accounting) = write_if_constant(words, out)? {
             return Ok(accounting);
         }
         self.code(layout, words);
-        let stored = words.as_flattened();
-        if self.table.len() + self.stream.len() + self.rest.len() < stored.len() {
-            out.put(&[CODED])?;
-            out.put(&self.table)?;
-            out.put(&self.stream)?;
-            out.put(&self.rest)?;
-            accounting.tables = self.table.len() as u64;
-            accounting.payload = (self.stream.len() + self.rest.len()) as u64;
-        } else {
-            out.put(&[STORED])?;
-            out.put(stored)?;
-            accounting.payload = stored.len() as u64;
-        }
-        Ok(accounting)
+        write_shorter(words, &self.table, &[&self.stream, &self.rest], out)
     }
 
     /// Fills table, stream and rest.
@@ -265,29 +208,13 @@ impl Scratch {
         weights: usize,
         reader: &mut ByteReader<'_>,
     ) -> Result<(), DecodeError> {
-        let at = reader.at();
         self.words.resize(weights, [0; 2]);
-        match reader.byte("mode of a chunk")? {
-            STORED => {
-                let stored = reader.take(WORD_BYTES * weights as u64, "stored chunk")?;
-                self.words.copy_from_slice(stored.as_chunks().0);
-            }
-            CONSTANT => self.words.fill(reader.array("constant chunk")?),
-            CODED => {
-                let frequencies = Frequencies::read(reader)?;
-                self.exponents.resize(weights, 0);
-                rans::decode(reader, &frequencies, &mut self.exponents)?;
-                let rest = reader.take(layout.rest_bytes(weights) as u64, "signs and mantissas")?;
-                layout.join(&self.exponents, rest, &mut self.words);
-            }
-            found => {
-                return Err(DecodeError::Field {
-                    what: "mode of a chunk",
-                    at,
-                    expected: "0, 1 or 2",
-                    found: found.into(),
-                });
-            }
+        if read_unless_coded(reader, &mut self.words)? {
+            let frequencies = Frequencies::read(reader)?;
+            self.exponents.resize(weights, 0);
+            rans::decode(reader, &frequencies, &mut self.exponents)?;
+            let rest = reader.take(layout.rest_bytes(weights) as u64, "signs and mantissas")?;
+            layout.join(&self.exponents, rest, &mut self.words);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use liblzma::stream::{Action, Check, Error, Status, Stream};
 use crate::accounting::Accounting;
 use crate::bytes::{CHUNK_BYTES, CountingWriter, put_decoded};
 use crate::error::{DecodeError, EncodeError, MethodError};
-use crate::method::{Method, MethodFamily, MethodParameter, ParameterValue, numbered_name};
+use crate::method::{Method, MethodFamily, ParameterValue, numbered_name};
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
 
@@ -41,14 +41,6 @@ impl MethodFamily for Family {
 
     fn leaf(&self) -> &'static str {
         "codecs/src/methods/xz.rs"
-    }
-
-    fn parameters(&self) -> &'static [MethodParameter] {
-        &[]
-    }
-
-    fn needs_profile(&self) -> bool {
-        false
     }
 
     fn resolve(

@@ -104,13 +104,14 @@ impl ClassedDecoder {
         let (count, mut states, mut words) = take_words::<LANES>(reader)?;
         let (groups, of_groups) = (symbols.as_chunks_mut().0, classes.as_chunks().0);
         let done = by_vectors(&self.slots, &mut states, &mut words, groups, of_groups);
+        // What a class without frequencies decodes by.
+        let last = self.slots.last().copied().unwrap_or_default();
         let mut missing = false;
         let groups = symbols.chunks_mut(LANES).zip(classes.chunks(LANES));
         for (group, classes) in groups.skip(done) {
             let mut step = Step::<LANES>::new(&mut words);
             for ((state, symbol), &class) in states.iter_mut().zip(group).zip(classes) {
                 let place = usize::from(class) * SLOTS + *state as usize % SLOTS;
-                let last = self.slots.last().copied().unwrap_or_default();
                 let slot = self.slots.get(place).copied().unwrap_or(last);
                 *symbol = step.pop(slot, state);
             }

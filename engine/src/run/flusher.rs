@@ -86,26 +86,27 @@ mod tests {
 
     use super::*;
 
+    fn write(store: &Store, key: u8) -> Written {
+        let new = NewRecord {
+            key: Hash::from_bytes([key; 32]),
+            shape: Hash::from_bytes([0; 32]),
+            blobs: &[],
+            inline: &[],
+            body: b"body",
+        };
+        store.write(new).unwrap()
+    }
+
     #[test]
     fn who_comes_late_is_told_too() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let write = |key: u8| {
-            let new = NewRecord {
-                key: Hash::from_bytes([key; 32]),
-                shape: Hash::from_bytes([0; 32]),
-                blobs: &[],
-                inline: &[],
-                body: b"body",
-            };
-            store.write(new).unwrap()
-        };
+        let write = |key| write(&store, key);
         let (first, second) = (write(1), write(2));
         std::thread::scope(|scope| {
             let (messages, news) = mpsc::channel();
             let mut flusher = Flusher::start(scope, &store, messages);
             for written in [second, first] {
-                flusher.flush(written, false);
                 flusher.flush(written, true);
                 flusher.flush(written, true);
                 match news.recv_timeout(Duration::from_secs(60)).unwrap() {
@@ -118,5 +119,24 @@ mod tests {
                 "what was asked for last is not done again"
             );
         });
+    }
+
+    #[test]
+    fn what_is_not_urgent_waits_for_more_and_urgency_ends_the_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let write = |key| write(&store, key);
+        let (wanted, asked) = mpsc::channel();
+        let ask = |written, urgent| wanted.send(Wanted { written, urgent }).unwrap();
+        let far = Instant::now() + Duration::from_secs(3600);
+        let (first, second, third) = (write(1), write(2), write(3));
+        ask(second, false);
+        ask(first, false);
+        ask(third, true);
+        assert_eq!(gather(&asked, far), Some(third));
+        ask(first, false);
+        assert_eq!(gather(&asked, Instant::now()), Some(first));
+        drop(wanted);
+        assert_eq!(gather(&asked, far), None);
     }
 }

@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use super::rest::{join_rest, rest_bytes};
-use super::{CODED, CONSTANT, Matrix, References, STORED, WORD_BYTES};
+use super::{Matrix, References};
 use crate::bits::BitReader;
 use crate::bytes::{ByteReader, put_decoded};
 use crate::error::DecodeError;
 use crate::float::FloatLayout;
+use crate::float_unit::read_unless_coded;
 use crate::octaves::{Needs, UPPER_BITS, lower_bits, needs, values};
 use crate::rans::{ClassedDecoder, Frequencies};
 use crate::scales::Scales;
@@ -66,26 +67,11 @@ impl Decoder {
         weights: usize,
         reader: &mut ByteReader<'_>,
     ) -> Result<(), DecodeError> {
-        let at = reader.at();
         self.words.resize(weights, [0; 2]);
-        match reader.byte("mode of a chunk")? {
-            STORED => {
-                let stored = reader.take(WORD_BYTES * weights as u64, "stored chunk")?;
-                self.words.copy_from_slice(stored.as_chunks().0);
-                Ok(())
-            }
-            CONSTANT => {
-                self.words.fill(reader.array("constant chunk")?);
-                Ok(())
-            }
-            CODED => self.coded(layout, reader),
-            found => Err(DecodeError::Field {
-                what: "mode of a chunk",
-                at,
-                expected: "0, 1 or 2",
-                found: found.into(),
-            }),
+        if read_unless_coded(reader, &mut self.words)? {
+            self.coded(layout, reader)?;
         }
+        Ok(())
     }
 
     /// Decodes a chunk of as many weights as there are words.

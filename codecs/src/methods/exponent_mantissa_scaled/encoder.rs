@@ -1,13 +1,14 @@
 //! From words to bytes.
 
 use super::rest::split_rest;
-use super::{CHUNK_WEIGHTS, CODED, CONSTANT, Matrix, References, STORED};
+use super::{CHUNK_WEIGHTS, Matrix, References};
 use crate::accounting::Accounting;
 use crate::bits::BitWriter;
 use crate::bytes::CountingWriter;
 use crate::entropy::entropy_bits;
 use crate::error::EncodeError;
 use crate::float::FloatLayout;
+use crate::float_unit::{write_if_constant, write_shorter};
 use crate::octaves::{Beside, Split, UPPER_BITS, exponent_and_upper};
 use crate::rans::{self, Frequencies};
 use crate::scales::{PHASES, Scales, fit, fit_one};
@@ -127,14 +128,7 @@ impl Encoder {
         columns: &[i16],
         out: &mut CountingWriter<'_>,
     ) -> Result<Accounting, EncodeError> {
-        let mut accounting = Accounting {
-            container: 1,
-            ..Accounting::default()
-        };
-        if let Some(word) = FloatLayout::constant(words) {
-            out.put(&[CONSTANT])?;
-            out.put(&word)?;
-            accounting.payload = word.len() as u64;
+        if let Some(accounting) = write_if_constant(words, out)? {
             return Ok(accounting);
         }
         let references = References {
@@ -148,21 +142,8 @@ impl Encoder {
         };
         scales.write(&mut tables);
         self.code(words, &references, &mut tables);
-        let stored = words.as_flattened();
-        let planes = [&self.coded, &self.beside, &self.escaped, &self.rest];
-        let payload: usize = planes.iter().map(|plane| plane.len()).sum();
-        if tables.len() + payload < stored.len() {
-            out.put(&[CODED])?;
-            out.put(&tables)?;
-            planes.iter().try_for_each(|plane| out.put(plane))?;
-            accounting.tables = tables.len() as u64;
-            accounting.payload = payload as u64;
-        } else {
-            out.put(&[STORED])?;
-            out.put(stored)?;
-            accounting.payload = stored.len() as u64;
-        }
-        Ok(accounting)
+        let planes: [&[u8]; 4] = [&self.coded, &self.beside, &self.escaped, &self.rest];
+        write_shorter(words, &tables, &planes, out)
     }
 
     /// Fills the planes, and appends the frequencies to `tables`.

@@ -41,7 +41,8 @@ use crate::accounting::Accounting;
 use crate::bytes::{ByteReader, CountingWriter, write_varint};
 use crate::error::{DecodeError, EncodeError, MethodError};
 use crate::float::FloatLayout;
-use crate::method::{Method, MethodFamily, MethodParameter, ParameterValue};
+use crate::float_unit::{Head, WORD_BYTES, write_head};
+use crate::method::{Method, MethodFamily, ParameterValue};
 use crate::octaves::UPPER_BITS;
 use crate::scales::{PHASES, bias, octave, phase};
 use crate::tensor::{Dtype, TensorView};
@@ -56,12 +57,6 @@ const VERSION: u8 = 1;
 const CHUNK_WEIGHTS: usize = 1 << 19;
 /// Rows and columns from which on scales can pay.
 const LEAST_SIDE: usize = 32;
-
-const WORD_BYTES: u64 = 2;
-
-const STORED: u8 = 0;
-const CONSTANT: u8 = 1;
-const CODED: u8 = 2;
 
 /// Working memory beside the scales: a chunk's words, symbols, classes and planes, and the tables of the coder.
 const MEMORY: u64 = 16 * CHUNK_WEIGHTS as u64;
@@ -79,14 +74,6 @@ impl MethodFamily for Family {
 
     fn leaf(&self) -> &'static str {
         "codecs/src/methods/exponent_mantissa_scaled"
-    }
-
-    fn parameters(&self) -> &'static [MethodParameter] {
-        &[]
-    }
-
-    fn needs_profile(&self) -> bool {
-        false
     }
 
     fn resolve(
@@ -157,9 +144,8 @@ impl Method for Scaled {
         let mut out = CountingWriter::new(out);
         let mut accounting = Accounting::default();
         let mut encoder = Encoder::default();
-        let mut header = vec![VERSION];
-        write_varint(&mut header, tensors.len() as u64);
-        write_varint(&mut header, total / WORD_BYTES);
+        let mut header = Vec::new();
+        write_head(&mut header, VERSION, tensors.len(), total / WORD_BYTES);
         for tensor in tensors {
             let Some(layout) = FloatLayout::of(tensor.dtype) else {
                 return Err(EncodeError::Dtype {
@@ -192,37 +178,13 @@ impl Method for Scaled {
     ) -> Result<(), DecodeError> {
         refuse_profile_to_decode(self, profile)?;
         let mut reader = ByteReader::new(encoded);
-        let version = reader.byte("version")?;
-        if version != VERSION {
-            return Err(DecodeError::Field {
-                what: "version",
-                at: 0,
-                expected: "1",
-                found: version.into(),
-            });
-        }
+        let mut head = Head::read(&mut reader)?;
         let mut decoder = Decoder::default();
-        let tensors = reader.varint("number of tensors")?;
-        let total_at = reader.at();
-        let total = reader.varint("number of all weights")?;
-        let refuse = DecodeError::Field {
-            what: "number of all weights",
-            at: total_at,
-            expected: "the sum of the tensors'",
-            found: total,
-        };
-        let mut unclaimed = total;
-        for _ in 0..tensors {
+        for _ in 0..head.tensors {
             let layout = FloatLayout::read(&mut reader)?;
             let rows = reader.varint("number of rows")?;
             let columns = reader.varint("number of columns")?;
-            let left = rows
-                .checked_mul(columns)
-                .and_then(|weights| unclaimed.checked_sub(weights));
-            unclaimed = match left {
-                Some(left) => left,
-                None => return Err(refuse),
-            };
+            head.claim(rows.checked_mul(columns))?;
             let matrix = Matrix {
                 layout,
                 rows,
@@ -230,9 +192,7 @@ impl Method for Scaled {
             };
             decoder.tensor(matrix, &mut reader, out)?;
         }
-        if unclaimed > 0 {
-            return Err(refuse);
-        }
+        head.finish()?;
         reader.finish()
     }
 
