@@ -18,7 +18,7 @@ use crate::index::{Index, records_folder};
 use crate::notice::{Notice, Notices};
 use crate::record::{self, BlobRef, InlineContent, NewRecord, Record};
 use crate::segment::{SegmentWriter, Segments, Unflushed};
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::uses::Uses;
 
 /// A content-addressed store in a folder. Cheap to clone; clones and threads share one state.
@@ -303,6 +303,15 @@ impl Store {
             }) {
             Ok(last) | Err(last) => next(last),
         }
+    }
+
+    /// Removes what processes left that were killed, which the first write does too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] where it cannot be looked for.
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        session::sweep(self.root())
     }
 
     /// This process's session, for which the store's folders are made at the first call.

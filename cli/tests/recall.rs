@@ -191,6 +191,16 @@ fn what_another_run_has_recorded_since_is_not_recalled() {
 }
 
 #[test]
+fn what_a_killed_run_left_is_swept_all_the_same() {
+    let space = done();
+    let tmp = space.path("store/tmp");
+    fs::create_dir(tmp.join("killed")).unwrap();
+    fs::write(tmp.join("killed.lock"), "").unwrap();
+    assert_eq!(quiet(&space, &[]), (0, 2, true));
+    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
+}
+
+#[test]
 fn a_damaged_snapshot_is_none() {
     let space = done();
     let snapshots: Vec<_> = fs::read_dir(space.store().join("snapshots"))
