@@ -198,6 +198,10 @@ fn what_a_killed_run_left_is_swept_all_the_same() {
     fs::write(tmp.join("killed.lock"), "").unwrap();
     assert_eq!(quiet(&space, &[]), (0, 2, true));
     assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
+    // Also where the run is planned.
+    fs::write(tmp.join("another.lock"), "").unwrap();
+    assert!(call(&space, "tools.toml", &["--json"]).status.success());
+    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
 }
 
 #[test]

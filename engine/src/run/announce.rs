@@ -49,8 +49,11 @@ impl<'a> Announcer<'a> {
         }
     }
 
-    /// Tells that the run begins.
+    /// Tells that the run begins, and removes what killed ones left, of which one that has nothing to write would not
+    /// even know.
     pub(super) fn begin(&mut self, experiment: &str, planned: Counts, jobs: NonZeroUsize) {
+        // What cannot be removed, as from a store that is only read, is no concern of this run.
+        let _ = self.store.sweep();
         self.tell(What::RunStarted {
             run: self.run.clone(),
             experiment: experiment.to_owned(),

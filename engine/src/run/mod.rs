@@ -180,9 +180,6 @@ pub fn nothing_to_do(
     options: &RunOptions,
     sink: &mut dyn FnMut(&Event),
 ) -> Summary {
-    // A run that was killed after its last task leaves nothing to do, and a folder. That it cannot be removed, as in a
-    // store that is only read, is no concern of this run.
-    let _ = store.sweep();
     let name = run_name(&recalled.experiment);
     let mut announcer = Announcer::new(store, name, false, options.before.clone(), sink);
     announcer.begin(&recalled.experiment, recalled.planned, options.jobs);
