@@ -2,6 +2,7 @@
 
 mod byte_split_zstd;
 mod exponent_mantissa_scaled;
+mod exponent_mantissa_static;
 mod exponent_static;
 mod xz;
 mod zstd;
@@ -12,6 +13,7 @@ use crate::method::MethodFamily;
 pub static FAMILIES: &[&dyn MethodFamily] = &[
     &byte_split_zstd::Family,
     &exponent_mantissa_scaled::Family,
+    &exponent_mantissa_static::Family,
     &exponent_static::Family,
     &xz::Family,
     &zstd::Family,

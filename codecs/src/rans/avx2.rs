@@ -1,41 +1,64 @@
-//! Decoding by AVX2: eight vectors of eight states.
+//! Encoding and decoding by AVX2: eight vectors of eight states.
 //!
-//! The bytes are those of the portable loop. This module is the only place of the crate with `unsafe` code: it saves
-//! two thirds of the time of decoding, and no safe code does that, because each state looks up its own slot.
+//! The bytes are those of the portable loops. This module is the only place of the coder with `unsafe` code: it takes
+//! the better part of the time away (`cargo bench`), and no safe code does that, because each state looks up its own
+//! slot.
 
 #![allow(
     unsafe_code,
-    reason = "a gather takes a pointer, and a function of a CPU feature is called where it was detected"
+    reason = "a vector's lanes index a table, and a function of a CPU feature is called where it was detected"
 )]
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm_set_epi64x, _mm256_add_epi32, _mm256_and_si256,
-    _mm256_blendv_epi8, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_cvtepu8_epi32,
-    _mm256_cvtepu16_epi32, _mm256_i32gather_epi32, _mm256_loadu_si256, _mm256_min_epu32,
-    _mm256_movemask_ps, _mm256_mullo_epi32, _mm256_or_si256, _mm256_packus_epi16,
-    _mm256_packus_epi32, _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32,
-    _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_si256,
+    __m128i, __m256i, _mm_loadu_si128, _mm_packus_epi32, _mm_shuffle_epi8, _mm_storeu_si128,
+    _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi32, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmpeq_epi32, _mm256_cmpgt_epi32,
+    _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32, _mm256_extract_epi64, _mm256_extracti128_si256,
+    _mm256_loadu_si256, _mm256_max_epu32, _mm256_movemask_ps, _mm256_mul_epu32, _mm256_mullo_epi32,
+    _mm256_or_si256, _mm256_packus_epi16, _mm256_packus_epi32, _mm256_permutevar8x32_epi32,
+    _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setr_epi64x, _mm256_setzero_si256,
+    _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_sllv_epi32, _mm256_srli_epi32, _mm256_srli_epi64,
+    _mm256_srlv_epi32, _mm256_storeu_si256, _mm256_sub_epi32,
 };
 
+use super::decode::Lanes;
+use super::encode::{EncoderTable, WordStack};
 use super::frequencies::SCALE_BITS;
-use super::stream::{SLOTS, WIDE_LANES};
+use super::{SLOTS, WIDE_LANES};
 
 /// States of a vector.
 const WIDTH: usize = 8;
 const VECTORS: usize = WIDE_LANES / WIDTH;
+const SCALE: i32 = SCALE_BITS as i32;
+/// A shuffle's index of nothing.
+const NONE: u8 = 0x80;
 
-/// For each set of lanes that take a word, which of the next words each takes. Those that take none name the first.
-static TAKES: [u64; 256] = takes();
+/// For each set of lanes that take a word, how the next words are shuffled to them. The others get zero.
+static TAKE: [[u8; 16]; 256] = shuffles(true);
 
-const fn takes() -> [u64; 256] {
-    let mut table = [0; 256];
-    let mut set = 0;
+/// For each set of lanes that give a word, how their words are shuffled to the end of eight.
+static GIVE: [[u8; 16]; 256] = shuffles(false);
+
+const fn shuffles(is_take: bool) -> [[u8; 16]; 256] {
+    let mut table = [[NONE; 16]; 256];
+    let mut set: usize = 0;
     while set < 256 {
-        let (mut lane, mut next) = (0, 0);
+        let mut lane = 0;
+        let mut place = if is_take {
+            0
+        } else {
+            WIDTH - set.count_ones() as usize
+        };
         while lane < WIDTH {
             if set >> lane & 1 == 1 {
-                table[set] |= next << (8 * lane);
-                next += 1;
+                let (from, to) = if is_take {
+                    (place, lane)
+                } else {
+                    (lane, place)
+                };
+                table[set][2 * to] = 2 * from as u8;
+                table[set][2 * to + 1] = 2 * from as u8 + 1;
+                place += 1;
             }
             lane += 1;
         }
@@ -44,56 +67,64 @@ const fn takes() -> [u64; 256] {
     table
 }
 
-/// The bit from which on a class stands above a slot.
-const CLASS_SHIFT: i32 = SCALE_BITS as i32;
-
 /// Decodes groups as long as there are words enough for any of them, and returns how many that were. States and words
 /// go on from there.
 ///
-/// Without AVX2 that is none.
+/// Without AVX2, or without slots, that is none.
 pub(super) fn decode_groups(
-    slots: &[u32; SLOTS],
-    states: &mut [u32; WIDE_LANES],
-    words: &mut &[[u8; 2]],
+    slots: &[[u32; SLOTS]],
+    lanes: &mut Lanes<'_, WIDE_LANES>,
     groups: &mut [[u8; WIDE_LANES]],
+    classes: Option<&[[u8; WIDE_LANES]]>,
 ) -> usize {
     if !is_x86_feature_detected!("avx2") {
         return 0;
     }
-    let class = [0; WIDE_LANES];
-    let groups = groups.iter_mut().map(|group| (group, &class));
-    // SAFETY: the processor has AVX2.
-    unsafe { decode::<false>(slots, states, words, groups) }
+    match (slots, classes) {
+        // SAFETY: the processor has AVX2.
+        ([first, ..], None) => unsafe { decode_plain(first, lanes, groups) },
+        // SAFETY: the processor has AVX2, and there are slots.
+        ([_, ..], Some(classes)) => unsafe { decode_classed(slots, lanes, groups, classes) },
+        ([], _) => 0,
+    }
 }
 
-/// As [`decode_groups`], with a class for each symbol. The slots of the classes stand one after the other.
-pub(super) fn decode_classed_groups(
-    slots: &[u32],
-    states: &mut [u32; WIDE_LANES],
-    words: &mut &[[u8; 2]],
+#[target_feature(enable = "avx2")]
+fn decode_plain(
+    slots: &[u32; SLOTS],
+    lanes: &mut Lanes<'_, WIDE_LANES>,
+    groups: &mut [[u8; WIDE_LANES]],
+) -> usize {
+    let groups = groups.iter_mut().map(|group| (group, [0; WIDE_LANES]));
+    decode::<false>(slots, lanes, groups)
+}
+
+/// There must be slots of one class at least.
+#[target_feature(enable = "avx2")]
+fn decode_classed(
+    slots: &[[u32; SLOTS]],
+    lanes: &mut Lanes<'_, WIDE_LANES>,
     groups: &mut [[u8; WIDE_LANES]],
     classes: &[[u8; WIDE_LANES]],
 ) -> usize {
-    if !is_x86_feature_detected!("avx2") || slots.is_empty() {
-        return 0;
-    }
-    let groups = groups.iter_mut().zip(classes);
-    // SAFETY: the processor has AVX2.
-    unsafe { decode::<true>(slots, states, words, groups) }
+    let last = slots.len() - 1;
+    let groups = groups.iter_mut().zip(classes).map(|(group, classes)| {
+        // A class without slots decodes by the last.
+        (group, classes.map(|class| class.min(last as u8)))
+    });
+    decode::<true>(slots.as_flattened(), lanes, groups)
 }
 
-/// `slots` are those of one class at least.
+/// `slots` are those of all classes.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn decode<'g, const CLASSED: bool>(
     slots: &[u32],
-    states: &mut [u32; WIDE_LANES],
-    words: &mut &[[u8; 2]],
-    groups: impl Iterator<Item = (&'g mut [u8; WIDE_LANES], &'g [u8; WIDE_LANES])>,
+    lanes: &mut Lanes<'_, WIDE_LANES>,
+    groups: impl Iterator<Item = (&'g mut [u8; WIDE_LANES], [u8; WIDE_LANES])>,
 ) -> usize {
-    let mut vectors = [_mm256_setzero_si256(); VECTORS];
-    for (vector, lanes) in vectors.iter_mut().zip(states.as_chunks().0) {
-        *vector = load(lanes);
-    }
+    let mut vectors = load_states(&lanes.states);
+    let mut words = lanes.words;
     let mut done = 0;
     for (group, classes) in groups {
         // A group takes a word a lane at most.
@@ -102,52 +133,200 @@ fn decode<'g, const CLASSED: bool>(
         };
         let mut taken = 0;
         let mut symbols = [_mm256_setzero_si256(); VECTORS];
-        let lanes = vectors.iter_mut().zip(&mut symbols);
-        for ((state, symbol), classes) in lanes.zip(classes.as_chunks().0) {
-            // Each vector before has taken eight at most, so eight are left for this one.
-            let next = window[taken..].first_chunk().unwrap_or(&[[0; 2]; WIDTH]);
+        let vectors = vectors.iter_mut().zip(&mut symbols);
+        for ((state, symbol), classes) in vectors.zip(classes.as_chunks().0) {
+            // SAFETY: each vector before has taken eight at most, so eight are left for this one.
+            let next = unsafe { window.as_ptr().add(taken) };
             let mut place = _mm256_and_si256(*state, _mm256_set1_epi32(SLOTS as i32 - 1));
             if CLASSED {
                 let class = _mm256_cvtepu8_epi32(load_classes(classes));
-                place = _mm256_or_si256(place, _mm256_slli_epi32::<CLASS_SHIFT>(class));
-                // A class without slots decodes to anything.
-                place = _mm256_min_epu32(place, _mm256_set1_epi32(slots.len() as i32 - 1));
+                place = _mm256_or_si256(place, _mm256_slli_epi32::<SCALE>(class));
             }
             // SAFETY: every place is below the number of slots.
-            let slot = unsafe { _mm256_i32gather_epi32::<4>(slots.as_ptr().cast(), place) };
-            let (after, count) = step(*state, slot, next);
+            let slot = unsafe { look_up(slots, place) };
+            // SAFETY: eight words are there.
+            let (after, count) = unsafe { step(*state, slot, next) };
             *state = after;
             *symbol = _mm256_and_si256(slot, _mm256_set1_epi32(0xff));
             taken += count;
         }
         pack(&symbols, group);
-        *words = &words[taken..];
+        words = &words[taken..];
         done += 1;
     }
-    for (vector, lanes) in vectors.iter().zip(states.as_chunks_mut().0) {
-        store(*vector, lanes);
-    }
+    lanes.words = words;
+    store_states(&vectors, &mut lanes.states);
     done
 }
 
-/// Takes the symbols of these slots out of the states. Returns the states after that, and how many words were taken.
+/// Looks up eight slots. Single loads are a tenth faster here than a gather, which some processors do in microcode.
+///
+/// # Safety
+///
+/// Every place must be below the number of slots.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn step(state: __m256i, slot: __m256i, next: &[[u8; 2]; WIDTH]) -> (__m256i, usize) {
-    let most = _mm256_set1_epi32(SLOTS as i32 - 1);
-    let less_one = _mm256_and_si256(_mm256_srli_epi32::<8>(slot), most);
+unsafe fn look_up(slots: &[u32], places: __m256i) -> __m256i {
+    let two = [
+        _mm256_extract_epi64::<0>(places),
+        _mm256_extract_epi64::<1>(places),
+        _mm256_extract_epi64::<2>(places),
+        _mm256_extract_epi64::<3>(places),
+    ];
+    let slot = |lane: usize| {
+        let place = two[lane / 2].cast_unsigned() >> (lane % 2 * 32) & 0xffff_ffff;
+        // SAFETY: the caller's.
+        unsafe { *slots.get_unchecked(place as usize) }.cast_signed()
+    };
+    _mm256_setr_epi32(
+        slot(0),
+        slot(1),
+        slot(2),
+        slot(3),
+        slot(4),
+        slot(5),
+        slot(6),
+        slot(7),
+    )
+}
+
+/// Takes the symbols of these slots out of the states. Returns the states after that, and how many words were taken.
+///
+/// # Safety
+///
+/// Eight words must be readable at `next`.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn step(state: __m256i, slot: __m256i, next: *const [u8; 2]) -> (__m256i, usize) {
+    let less_one = _mm256_and_si256(
+        _mm256_srli_epi32::<8>(slot),
+        _mm256_set1_epi32(SLOTS as i32 - 1),
+    );
     let frequency = _mm256_add_epi32(less_one, _mm256_set1_epi32(1));
     let distance = _mm256_srli_epi32::<20>(slot);
-    let whole = _mm256_srli_epi32::<{ SCALE_BITS as i32 }>(state);
+    let whole = _mm256_srli_epi32::<SCALE>(state);
     let x = _mm256_add_epi32(_mm256_mullo_epi32(frequency, whole), distance);
 
     let is_short = _mm256_cmpeq_epi32(_mm256_srli_epi32::<16>(x), _mm256_setzero_si256());
-    let set = _mm256_movemask_ps(_mm256_castsi256_ps(is_short)) as usize;
-    let takes = _mm256_cvtepu8_epi32(_mm_set_epi64x(0, TAKES[set & 0xff].cast_signed()));
-    let words = _mm256_permutevar8x32_epi32(_mm256_cvtepu16_epi32(load_words(next)), takes);
-    let longer = _mm256_or_si256(_mm256_slli_epi32::<16>(x), words);
-    let after = _mm256_blendv_epi8(x, longer, is_short);
+    let set = _mm256_movemask_ps(_mm256_castsi256_ps(is_short)) as usize & 0xff;
+    // SAFETY: the caller's for the words; the other 16 bytes are those of an array.
+    let (words, shuffle) = unsafe {
+        (
+            _mm_loadu_si128(next.cast()),
+            _mm_loadu_si128(TAKE[set].as_ptr().cast()),
+        )
+    };
+    let words = _mm256_cvtepu16_epi32(_mm_shuffle_epi8(words, shuffle));
+    let shift = _mm256_and_si256(is_short, _mm256_set1_epi32(16));
+    let after = _mm256_or_si256(_mm256_sllv_epi32(x, shift), words);
     (after, set.count_ones() as usize)
+}
+
+/// Encodes groups, the last one first, and returns how many: all, or none without AVX2.
+pub(super) fn encode_groups(
+    groups: &[[u8; WIDE_LANES]],
+    table: &EncoderTable,
+    states: &mut [u32; WIDE_LANES],
+    words: &mut WordStack<'_>,
+) -> usize {
+    if !is_x86_feature_detected!("avx2") {
+        return 0;
+    }
+    let entries = table.entries();
+    let entry = |group: usize, place: usize| entries[usize::from(groups[group][place])];
+    // SAFETY: the processor has AVX2.
+    unsafe { encode(groups.len(), entry, states, words) }
+}
+
+/// As [`encode_groups`], with a class for each symbol.
+pub(super) fn encode_classed_groups(
+    groups: &[[u8; WIDE_LANES]],
+    classes: &[[u8; WIDE_LANES]],
+    tables: &[EncoderTable],
+    states: &mut [u32; WIDE_LANES],
+    words: &mut WordStack<'_>,
+) -> usize {
+    let Some(last) = tables.len().checked_sub(1) else {
+        return 0;
+    };
+    if !is_x86_feature_detected!("avx2") || classes.len() < groups.len() {
+        return 0;
+    }
+    let entry = |group: usize, place: usize| {
+        let class = usize::from(classes[group][place]).min(last);
+        tables[class].entries()[usize::from(groups[group][place])]
+    };
+    // SAFETY: the processor has AVX2.
+    unsafe { encode(groups.len(), entry, states, words) }
+}
+
+/// `entry` says what there is to know of a symbol: of which group, and which of it.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn encode(
+    groups: usize,
+    entry: impl Fn(usize, usize) -> u64,
+    states: &mut [u32; WIDE_LANES],
+    words: &mut WordStack<'_>,
+) -> usize {
+    let mut vectors = load_states(states);
+    for group in (0..groups).rev() {
+        for (number, state) in vectors.iter_mut().enumerate().rev() {
+            let entry = |lane: usize| entry(group, number * WIDTH + lane).cast_signed();
+            // Such that the halves of each come out in the order of the lanes.
+            let one = _mm256_setr_epi64x(entry(0), entry(1), entry(4), entry(5));
+            let other = _mm256_setr_epi64x(entry(2), entry(3), entry(6), entry(7));
+            let (one, other) = (_mm256_castsi256_ps(one), _mm256_castsi256_ps(other));
+            let reciprocal = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(one, other));
+            let both = _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(one, other));
+            *state = push(*state, reciprocal, both, words);
+        }
+    }
+    store_states(&vectors, states);
+    groups
+}
+
+/// Encodes eight symbols into as many states, as the portable `push` does.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn push(state: __m256i, reciprocal: __m256i, both: __m256i, words: &mut WordStack<'_>) -> __m256i {
+    let frequency = _mm256_and_si256(both, _mm256_set1_epi32(0xffff));
+    let start = _mm256_srli_epi32::<16>(both);
+    // Both are far below 2^31, so that a signed comparison will do.
+    let upper = _mm256_srli_epi32::<{ 32 - SCALE }>(state);
+    let fits = _mm256_cmpgt_epi32(frequency, upper);
+    let set = !_mm256_movemask_ps(_mm256_castsi256_ps(fits)) as usize & 0xff;
+    if let Some(room) = words.room::<WIDTH>() {
+        let low = _mm256_and_si256(state, _mm256_set1_epi32(0xffff));
+        let low = _mm_packus_epi32(
+            _mm256_castsi256_si128(low),
+            _mm256_extracti128_si256::<1>(low),
+        );
+        // SAFETY: 16 bytes are read from an array, and written to eight words.
+        unsafe {
+            let shuffle = _mm_loadu_si128(GIVE[set].as_ptr().cast());
+            _mm_storeu_si128(room.as_mut_ptr().cast(), _mm_shuffle_epi8(low, shuffle));
+        }
+    }
+    words.keep(set.count_ones() as usize);
+    let sixteen = _mm256_set1_epi32(16);
+    let shift = _mm256_sub_epi32(sixteen, _mm256_and_si256(fits, sixteen));
+    let x = _mm256_srlv_epi32(state, shift);
+
+    let even = _mm256_mul_epu32(x, reciprocal);
+    let odd = _mm256_mul_epu32(
+        _mm256_srli_epi64::<32>(x),
+        _mm256_srli_epi64::<32>(reciprocal),
+    );
+    let estimate = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
+    let remainder = _mm256_sub_epi32(x, _mm256_mullo_epi32(estimate, frequency));
+    let most = _mm256_max_epu32(remainder, frequency);
+    // All ones, which is −1, where one is missing.
+    let one_more = _mm256_cmpeq_epi32(most, remainder);
+    let quotient = _mm256_sub_epi32(estimate, one_more);
+    let gap = _mm256_sub_epi32(_mm256_set1_epi32(SLOTS as i32), frequency);
+    let x = _mm256_add_epi32(x, start);
+    _mm256_add_epi32(x, _mm256_mullo_epi32(quotient, gap))
 }
 
 /// Writes the low byte of each of 64 numbers.
@@ -167,27 +346,27 @@ fn pack(numbers: &[__m256i; VECTORS], bytes: &mut [u8; WIDE_LANES]) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(lanes: &[u32; WIDTH]) -> __m256i {
-    // SAFETY: 32 bytes are read from an array of as many.
-    unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) }
+fn load_states(states: &[u32; WIDE_LANES]) -> [__m256i; VECTORS] {
+    let mut vectors = [_mm256_setzero_si256(); VECTORS];
+    for (vector, lanes) in vectors.iter_mut().zip(states.as_chunks::<WIDTH>().0) {
+        // SAFETY: 32 bytes are read from an array of as many.
+        *vector = unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) };
+    }
+    vectors
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_words(words: &[[u8; 2]; WIDTH]) -> __m128i {
-    // SAFETY: 16 bytes are read from an array of as many.
-    unsafe { _mm_loadu_si128(words.as_ptr().cast()) }
+fn store_states(vectors: &[__m256i; VECTORS], states: &mut [u32; WIDE_LANES]) {
+    for (vector, lanes) in vectors.iter().zip(states.as_chunks_mut::<WIDTH>().0) {
+        // SAFETY: 32 bytes are written to an array of as many.
+        unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), *vector) };
+    }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_classes(classes: &[u8; WIDTH]) -> __m128i {
-    _mm_set_epi64x(0, i64::from_le_bytes(*classes))
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store(vector: __m256i, lanes: &mut [u32; WIDTH]) {
-    // SAFETY: 32 bytes are written to an array of as many.
-    unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), vector) };
+    // SAFETY: eight bytes are read from an array of as many.
+    unsafe { std::arch::x86_64::_mm_loadl_epi64(classes.as_ptr().cast()) }
 }

@@ -10,8 +10,11 @@ pub const SCALE_BITS: u32 = 12;
 /// The coarsest precision of a written table: it must leave room for all 256 symbols.
 const LEAST_PRECISION: u32 = 8;
 
-/// Bits that give the length of a frequency in the written form.
+/// Bits that give the length of a frequency in the written form, and of a run of zeros.
 const LENGTH_BITS: u32 = 4;
+
+/// The most zeros after one.
+const MOST_MORE: usize = (1 << LENGTH_BITS) - 1;
 
 /// A frequency for each byte, together 2^[`SCALE_BITS`]; zero for a byte that does not occur.
 ///
@@ -19,7 +22,8 @@ const LENGTH_BITS: u32 = 4;
 ///
 /// Three bytes: the precision P (8 to 12), the first byte that occurs, and how far the last one is from it. Then for
 /// each byte from first to last, as a stream of bits filled up with zeros to a whole byte, lowest bit first: four bits
-/// for the length of the frequency's number, and the number without its leading one. Written frequencies add up to
+/// for the length of the frequency's number, and the number without its leading one. After a length of 0 come four bits
+/// that say for how many bytes more the frequency is 0; there are as many as there can be. Written frequencies add up to
 /// 2^P; the coder's are 2^(12 − P) times as large. Short sequences take a lower precision, as their counts say little.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frequencies {
@@ -91,12 +95,22 @@ impl Frequencies {
         let last = self.written.iter().rposition(used).unwrap_or(0);
         out.extend([self.precision as u8, first as u8, (last - first) as u8]);
         let mut bits = BitWriter::new(out);
-        for &frequency in self.written.get(first..=last).unwrap_or(&[]) {
+        let mut rest = self.written.get(first..=last).unwrap_or(&[]);
+        while let [frequency, after @ ..] = rest {
+            rest = after;
             let length = u16::BITS - frequency.leading_zeros();
             bits.put(length, LENGTH_BITS);
-            if length > 1 {
+            if length == 0 {
+                let more = after
+                    .iter()
+                    .take(MOST_MORE)
+                    .take_while(|f| **f == 0)
+                    .count();
+                bits.put(more as u32, LENGTH_BITS);
+                rest = after.get(more..).unwrap_or(&[]);
+            } else {
                 let leading = 1 << (length - 1);
-                bits.put(u32::from(frequency) - leading, length - 1);
+                bits.put(u32::from(*frequency) - leading, length - 1);
             }
         }
         bits.finish();
@@ -128,7 +142,10 @@ impl Frequencies {
             .ok_or_else(|| refuse("within 256 symbols", (first + distance) as u64))?;
         let mut bits = BitReader::new("frequency table");
         let mut sum = 0u64;
-        for slot in range.iter_mut() {
+        let mut slots = range.iter_mut();
+        // How many more the last run could have been.
+        let mut room = 0;
+        while let Some(slot) = slots.next() {
             let length = bits.take(reader, LENGTH_BITS)?;
             if length > precision + 1 {
                 return Err(refuse("of frequencies up to their sum", length.into()));
@@ -137,6 +154,19 @@ impl Frequencies {
                 let leading = 1 << (length - 1);
                 *slot = (leading | bits.take(reader, length - 1)?) as u16;
                 sum += u64::from(*slot);
+                room = 0;
+                continue;
+            }
+            if room > 0 {
+                return Err(refuse("of runs of zeros as long as they can be", 0));
+            }
+            let more = bits.take(reader, LENGTH_BITS)? as usize;
+            if more > slots.len() {
+                return Err(refuse("of no more zeros than symbols", more as u64));
+            }
+            room = MOST_MORE - more;
+            if more > 0 {
+                slots.nth(more - 1);
             }
         }
         if sum != 1 << precision {

@@ -9,7 +9,11 @@ use llmcl_codecs::{Dtype, cast, resolve};
 
 use crate::common::{Content, Noise, Tensor, decode, encode};
 
-const METHODS: [(&str, u32); 2] = [("exponent_static", 1), ("exponent_mantissa_scaled", 1)];
+const METHODS: [(&str, u32); 3] = [
+    ("exponent_static", 1),
+    ("exponent_mantissa_static", 1),
+    ("exponent_mantissa_scaled", 1),
+];
 
 /// Chunks of every mode, with and without scales, of both layouts, and tensors without weights.
 fn tensors() -> Vec<Tensor> {

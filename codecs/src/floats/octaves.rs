@@ -4,21 +4,27 @@
 //! The weights of a matrix lie around a scale. Near it, the density falls within an octave, so that the upper mantissa
 //! bits are worth coding; far below it is flat, so that they are not. A [`Split`] follows that: an octave from
 //! [`FINE_FROM`] to [`FINE_TO`] above the reference has a symbol for each eighth of it, one further down has a single
-//! symbol and the three bits beside, and what lies outside of that is escaped.
+//! symbol and the three bits beside, and what lies outside of that is escaped. What needs something beside its symbol is
+//! rare, and its symbol has the highest bit set.
 
 use crate::float::FloatLayout;
 
 /// Mantissa bits that may be coded.
 pub(crate) const UPPER_BITS: u32 = 3;
 /// The first octave, relative to the reference, that is divided.
-const FINE_FROM: i32 = -4;
+pub(crate) const FINE_FROM: i32 = -8;
 /// The last octave.
 const FINE_TO: i32 = 3;
+/// How many symbols the divided octaves have, from 0 on.
+pub(crate) const FINE: u16 = ((FINE_TO - FINE_FROM + 1) << UPPER_BITS) as u16;
 /// The first octave that has a symbol.
 const COARSE_FROM: i32 = -24;
-const COARSE: i32 = FINE_FROM - COARSE_FROM;
+/// The symbol of that octave. Those up to [`FINE_FROM`] follow.
+const COARSE: u8 = RARE;
+/// Symbols from here on need something beside them.
+pub(crate) const RARE: u8 = 0x80;
 /// The symbol of what lies outside.
-pub(crate) const ESCAPE: u8 = (COARSE + ((FINE_TO - FINE_FROM + 1) << UPPER_BITS)) as u8;
+pub(crate) const ESCAPE: u8 = 0xff;
 
 /// A weight without its sign and its lower mantissa bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +46,6 @@ pub(crate) enum Beside {
     Escaped(u16),
 }
 
-/// What a symbol needs beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Needs {
-    Nothing,
-    Upper,
-    Escaped,
-}
-
 impl Split {
     /// Splits exponent and upper mantissa bits.
     pub(crate) fn of(exponent_and_upper: u16, reference: i32) -> Split {
@@ -56,12 +54,12 @@ impl Split {
         if (FINE_FROM..=FINE_TO).contains(&octave) {
             let eighth = (octave - FINE_FROM) << UPPER_BITS | i32::from(upper);
             Split {
-                symbol: (COARSE + eighth) as u8,
+                symbol: eighth as u8,
                 beside: Beside::Nothing,
             }
         } else if (COARSE_FROM..FINE_FROM).contains(&octave) {
             Split {
-                symbol: (octave - COARSE_FROM) as u8,
+                symbol: COARSE + (octave - COARSE_FROM) as u8,
                 beside: Beside::Upper(upper as u8),
             }
         } else {
@@ -73,29 +71,17 @@ impl Split {
     }
 }
 
-/// What a symbol needs beside it. Symbols above [`ESCAPE`] are none, and count as escapes.
-pub(crate) fn needs(symbol: u8) -> Needs {
-    match symbol {
-        symbol if i32::from(symbol) < COARSE => Needs::Upper,
-        symbol if symbol < ESCAPE => Needs::Nothing,
-        _ => Needs::Escaped,
-    }
+/// What exponent and upper mantissa bits are above the symbol, for symbols of divided octaves.
+#[inline(always)]
+pub(crate) fn fine_base(reference: i16) -> i16 {
+    reference.wrapping_add(FINE_FROM as i16) << UPPER_BITS
 }
 
-/// Exponent and upper mantissa bits of each symbol that is no escape, less those of the reference; the upper bits are 0
-/// if they stand beside. Others have anything.
-pub(crate) fn values() -> [i16; 256] {
-    std::array::from_fn(|symbol| {
-        let symbol = symbol as i32;
-        let (octave, upper) = match symbol - COARSE {
-            below if below < 0 => (symbol + COARSE_FROM, 0),
-            eighth => (
-                (eighth >> UPPER_BITS) + FINE_FROM,
-                eighth & ((1 << UPPER_BITS) - 1),
-            ),
-        };
-        (octave << UPPER_BITS | upper) as i16
-    })
+/// Exponent and upper mantissa bits of a weight whose symbol is that of an octave that is not divided, or of any other
+/// symbol from [`RARE`] on but [`ESCAPE`].
+pub(crate) fn coarse(symbol: u8, upper: u16, reference: i16) -> u16 {
+    let octave = i16::from(symbol) - i16::from(COARSE) + COARSE_FROM as i16 + reference;
+    (octave << UPPER_BITS) as u16 | upper
 }
 
 /// Exponent and upper mantissa bits of a word.
@@ -114,20 +100,25 @@ mod tests {
 
     #[test]
     fn every_value_comes_back_from_every_reference() {
-        let values = values();
         for reference in [-40, -1, 0, 1, 15, 100, 120, 127, 255, 300] {
             for whole in 0..1u16 << 11 {
-                let Split { symbol, beside } = Split::of(whole, reference);
-                let value = || values[usize::from(symbol)] + ((reference as i16) << UPPER_BITS);
-                let back = match (beside, needs(symbol)) {
-                    (Beside::Nothing, Needs::Nothing) => value() as u16,
-                    (Beside::Upper(upper), Needs::Upper) => value() as u16 | u16::from(upper),
-                    (Beside::Escaped(escaped), Needs::Escaped) => escaped,
-                    other => panic!("{other:?}"),
+                let Split { symbol, beside } = Split::of(whole, reference.into());
+                let back = match beside {
+                    Beside::Nothing => {
+                        assert!(u16::from(symbol) < FINE);
+                        (fine_base(reference) + i16::from(symbol)) as u16
+                    }
+                    Beside::Upper(upper) => {
+                        assert!((RARE..ESCAPE).contains(&symbol));
+                        coarse(symbol, upper.into(), reference)
+                    }
+                    Beside::Escaped(escaped) => {
+                        assert_eq!(symbol, ESCAPE);
+                        escaped
+                    }
                 };
                 assert_eq!(back, whole, "{reference}");
             }
         }
-        assert_eq!(ESCAPE, 84);
     }
 }

@@ -1,0 +1,212 @@
+//! From states and words to symbols.
+
+use super::frequencies::{Frequencies, SCALE_BITS};
+use super::{LEAST_STATE, NARROW_LANES, SLOTS, WIDE_FROM, WIDE_LANES};
+use crate::bytes::ByteReader;
+use crate::error::DecodeError;
+
+/// Symbols that are decoded at a time; the last ones of a sequence are fewer.
+pub const BLOCK: usize = 1 << 12;
+
+const WHAT: &str = "rANS stream";
+
+/// What decoding by the frequencies of some classes needs to know of each slot.
+///
+/// For each slot of the scale its symbol (8 bits), and above it the frequency less one (12 bits) and the slot's
+/// distance from the symbol's first (12 bits). The slots of one class stand after those of another.
+#[derive(Clone, Debug)]
+pub struct DecoderTable {
+    slots: Vec<[u32; SLOTS]>,
+}
+
+impl DecoderTable {
+    /// Makes one of the frequencies of each class, of which there are 256 at most.
+    pub fn new(classes: &[Frequencies]) -> DecoderTable {
+        let slots = classes.iter().map(|frequencies| {
+            let mut slots = [0; SLOTS];
+            let mut rest = slots.as_mut_slice();
+            for (symbol, frequency) in frequencies.scaled().into_iter().enumerate() {
+                let (own, after) = rest.split_at_mut(frequency as usize);
+                for (distance, slot) in own.iter_mut().enumerate() {
+                    *slot = (distance as u32) << 20 | (frequency - 1) << 8 | symbol as u32;
+                }
+                rest = after;
+            }
+            slots
+        });
+        DecoderTable {
+            slots: slots.collect(),
+        }
+    }
+}
+
+/// Who says of which classes symbols are, and takes them, block by block.
+pub trait Consumer {
+    /// Whether there are several classes. If not, all symbols are of the first.
+    const CLASSED: bool;
+
+    /// Fills in the classes of the next symbols, of which `at` come before.
+    ///
+    /// One that has no frequencies decodes by the last.
+    fn classes(&mut self, at: usize, classes: &mut [u8]);
+
+    /// Takes the next symbols, of which `at` come before. Nobody reads them after that.
+    ///
+    /// # Errors
+    ///
+    /// Where what else is needed for them is damaged.
+    fn take(&mut self, at: usize, symbols: &mut [u8]) -> Result<(), DecodeError>;
+}
+
+impl<F: FnMut(usize, &mut [u8]) -> Result<(), DecodeError>> Consumer for F {
+    const CLASSED: bool = false;
+
+    fn classes(&mut self, _at: usize, _classes: &mut [u8]) {}
+
+    fn take(&mut self, at: usize, symbols: &mut [u8]) -> Result<(), DecodeError> {
+        self(at, symbols)
+    }
+}
+
+/// Takes the written form of `count` symbols and gives them to `consumer`.
+///
+/// # Errors
+///
+/// [`DecodeError::Truncated`] where bytes are missing, [`DecodeError::Field`] where states and words do not fit
+/// together, and what the consumer fails with.
+pub fn decode(
+    reader: &mut ByteReader<'_>,
+    table: &DecoderTable,
+    count: usize,
+    consumer: &mut impl Consumer,
+) -> Result<(), DecodeError> {
+    if count < WIDE_FROM {
+        decode_lanes::<NARROW_LANES, _>(reader, table, count, consumer, |_, _, _, _| 0)
+    } else {
+        decode_lanes(reader, table, count, consumer, by_vectors)
+    }
+}
+
+/// Decodes whole groups with what the processor has beside its plain instructions, and returns how many. The others are
+/// left to the portable loop, which decodes the same. Without classes, all symbols are of the first.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(unused_variables, reason = "there is nothing beside")
+)]
+pub(super) fn by_vectors(
+    slots: &[[u32; SLOTS]],
+    lanes: &mut Lanes<'_, WIDE_LANES>,
+    groups: &mut [[u8; WIDE_LANES]],
+    classes: Option<&[[u8; WIDE_LANES]]>,
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    return super::avx2::decode_groups(slots, lanes, groups, classes);
+    #[cfg(not(target_arch = "x86_64"))]
+    0
+}
+
+/// How far decoding has come.
+pub(super) struct Lanes<'a, const LANES: usize> {
+    pub(super) states: [u32; LANES],
+    /// Words that have not been taken.
+    pub(super) words: &'a [[u8; 2]],
+}
+
+pub(super) fn decode_lanes<const LANES: usize, C: Consumer>(
+    reader: &mut ByteReader<'_>,
+    table: &DecoderTable,
+    count: usize,
+    consumer: &mut C,
+    by_vectors: impl Fn(
+        &[[u32; SLOTS]],
+        &mut Lanes<'_, LANES>,
+        &mut [[u8; LANES]],
+        Option<&[[u8; LANES]]>,
+    ) -> usize,
+) -> Result<(), DecodeError> {
+    let start = reader.at();
+    let words = reader.varint("number of words")?;
+    let mut lanes = Lanes {
+        states: [0; LANES],
+        words: &[],
+    };
+    for state in &mut lanes.states {
+        *state = u32::from_le_bytes(reader.array("rANS state")?);
+    }
+    lanes.words = reader
+        .take(words.saturating_mul(2), "rANS words")?
+        .as_chunks()
+        .0;
+
+    let (mut symbols, mut classes) = ([0; BLOCK], [0; BLOCK]);
+    let mut missing = false;
+    for at in (0..count).step_by(BLOCK) {
+        let length = BLOCK.min(count - at);
+        let (symbols, classes) = (&mut symbols[..length], &mut classes[..length]);
+        let groups = symbols.as_chunks_mut().0;
+        let done = if C::CLASSED {
+            consumer.classes(at, classes);
+            by_vectors(
+                &table.slots,
+                &mut lanes,
+                groups,
+                Some(classes.as_chunks().0),
+            )
+        } else {
+            by_vectors(&table.slots, &mut lanes, groups, None)
+        };
+        let groups = symbols.chunks_mut(LANES).zip(classes.chunks(LANES));
+        for (symbols, classes) in groups.skip(done) {
+            missing |= lanes.decode_group(&table.slots, symbols, classes);
+        }
+        consumer.take(at, symbols)?;
+    }
+    let refuse = |expected, found| DecodeError::Field {
+        what: WHAT,
+        at: start,
+        expected,
+        found,
+    };
+    if missing || !lanes.words.is_empty() {
+        return Err(refuse("of as many words as its symbols take", words));
+    }
+    match lanes.states.iter().find(|&&state| state != LEAST_STATE) {
+        Some(&state) => Err(refuse("such that every state ends at 65536", state.into())),
+        None => Ok(()),
+    }
+}
+
+impl<const LANES: usize> Lanes<'_, LANES> {
+    /// Decodes up to one symbol a lane. Returns whether words were missing; they were zero then.
+    #[inline(always)]
+    fn decode_group(&mut self, slots: &[[u32; SLOTS]], symbols: &mut [u8], classes: &[u8]) -> bool {
+        // A word a lane at most, so that no lane needs to look whether there is one.
+        let mut window = [[0; 2]; LANES];
+        match self.words.first_chunk() {
+            Some(whole) => window = *whole,
+            None => {
+                for (slot, word) in window.iter_mut().zip(self.words) {
+                    *slot = *word;
+                }
+            }
+        }
+        let mut taken = 0;
+        let last = slots.last();
+        for ((state, symbol), &class) in self.states.iter_mut().zip(symbols).zip(classes) {
+            let of_class = slots.get(usize::from(class)).or(last);
+            let slot = of_class.map_or(0, |slots| slots[*state as usize % SLOTS]);
+            let frequency = (slot >> 8 & (SLOTS as u32 - 1)) + 1;
+            let x = frequency
+                .wrapping_mul(*state >> SCALE_BITS)
+                .wrapping_add(slot >> 20);
+            let word = u32::from(u16::from_le_bytes(window[taken % LANES]));
+            let is_short = x < LEAST_STATE;
+            *state = if is_short { x << 16 | word } else { x };
+            taken += usize::from(is_short);
+            *symbol = slot as u8;
+        }
+        let missing = taken > self.words.len();
+        self.words = self.words.get(taken..).unwrap_or(&[]);
+        missing
+    }
+}
