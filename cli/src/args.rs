@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cache::args::CacheCommand;
+use crate::container::{CompressArgs, DecompressArgs, InspectArgs};
 use crate::size::Size;
 
 /// Runs experiments on language-model weights: a TOML file describes a DAG of stages, and only what is not done
@@ -54,6 +55,12 @@ pub(crate) enum Command {
     /// Look after the store: check it, clean it up, repair it
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Compress a model without loss: a file of tensors, a folder of them, or anything else
+    Compress(CompressArgs),
+    /// Restore what was compressed, byte by byte, or a tensor of it
+    Decompress(DecompressArgs),
+    /// List what a compressed model holds
+    Inspect(InspectArgs),
     /// Print the JSON Schema of experiment files
     Schema,
     /// Explain a code such as E0103, or list all codes

@@ -2,6 +2,7 @@
 
 mod args;
 mod cache;
+mod container;
 mod diagnostics;
 mod diff;
 mod exit;
@@ -55,6 +56,9 @@ fn main() -> ExitCode {
         Command::Diff(arguments) => diff::diff(arguments),
         Command::Show(arguments) => show::show(arguments),
         Command::Cache(command) => cache::cache(command),
+        Command::Compress(arguments) => container::compress(arguments),
+        Command::Decompress(arguments) => container::decompress(arguments),
+        Command::Inspect(arguments) => container::inspect(arguments),
         Command::Schema => schema(),
         Command::Help(arguments) => help::help(arguments.code.as_deref()),
         Command::Worker { name } => worker(name),

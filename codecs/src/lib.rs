@@ -7,6 +7,7 @@
 //! * [`role`] says what a tensor does in a transformer.
 //! * [`cast`] rounds floats to narrower ones.
 //! * [`entropy`] measures what can be gained.
+//! * [`chunked`] codes a tensor in chunks, each decodable by itself, for containers.
 //! * [`method`] is what a lossless method is, and finds one by name; [`methods`] holds them.
 //!
 //! Encoded bytes and every figure are the same at any thread count and in debug and release builds: decoders use
@@ -16,6 +17,7 @@ pub mod accounting;
 mod bits;
 pub mod bytes;
 pub mod cast;
+pub mod chunked;
 pub mod entropy;
 pub mod error;
 pub mod float;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::Write;
 
 use crate::accounting::Accounting;
+use crate::chunked::ChunkedMethod;
 use crate::error::{DecodeError, EncodeError, MethodError};
 use crate::methods::FAMILIES;
 use crate::tensor::{Dtype, TensorView};
@@ -91,6 +92,11 @@ pub trait MethodFamily: Sync {
         name: &str,
         parameters: &BTreeMap<String, ParameterValue>,
     ) -> Option<Result<Box<dyn Method>, MethodError>>;
+
+    /// The method of this name as containers use it, if it works in chunks.
+    fn chunked(&self, _name: &str) -> Option<Box<dyn ChunkedMethod>> {
+        None
+    }
 
     /// Every name, or a few telling ones where there are too many.
     fn examples(&self) -> Vec<String>;

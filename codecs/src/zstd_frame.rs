@@ -253,6 +253,36 @@ impl<'a> FrameReader<'a> {
     }
 }
 
+/// Fills `data` with the content of a frame, which lies at offset `at` and was written at `level`.
+///
+/// # Errors
+///
+/// As [`FrameReader`] has them, and [`DecodeError::Length`] where there is another number of bytes.
+pub fn fill_from_frame(
+    frame: &[u8],
+    at: u64,
+    level: u32,
+    data: &mut [u8],
+) -> Result<(), DecodeError> {
+    let mut frame = FrameReader::new(frame, at, level)?;
+    if frame.content() != data.len() as u64 {
+        return Err(DecodeError::Length {
+            what: "zstd frame",
+            at,
+            expected: data.len() as u64,
+            found: frame.content(),
+        });
+    }
+    let mut filled = 0;
+    while let Some(rest) = data.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match frame.read(rest)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    frame.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
             "llmcl-engine",
             "llmcl-stages",
             "llmcl-codecs",
+            "llmcl-container",
             "llmcl-cache",
         ],
     ),
@@ -36,6 +37,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
         &["llmcl-stages-api", "llmcl-codecs"],
     ),
     ("llmcl-stages-api", "stages/api", &[]),
+    ("llmcl-container", "container", &["llmcl-codecs"]),
     ("llmcl-codecs", "codecs", &[]),
     ("llmcl-cache", "cache", &[]),
 ];

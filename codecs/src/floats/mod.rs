@@ -7,6 +7,7 @@
 mod beneath;
 mod born;
 mod chunk;
+mod chunks;
 pub(crate) mod octaves;
 pub(crate) mod relative;
 pub(crate) mod repeats;
@@ -15,6 +16,7 @@ pub(crate) mod scales;
 mod tensor;
 mod unit;
 
+pub(crate) use chunks::FloatChunked;
 pub(crate) use tensor::{FloatTensor, Matrix};
 pub(crate) use unit::FloatMethod;
 

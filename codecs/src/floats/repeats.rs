@@ -3,7 +3,7 @@
 use crate::bytes::{ByteReader, CountingWriter, write_varint};
 use crate::entropy::entropy_bits;
 use crate::error::{DecodeError, EncodeError};
-use crate::zstd_frame::{FrameReader, FrameWriter};
+use crate::zstd_frame::{FrameWriter, fill_from_frame};
 
 /// Level of the frames.
 pub(crate) const LEVEL: u32 = 3;
@@ -84,23 +84,7 @@ pub(crate) fn read_frame(reader: &mut ByteReader<'_>, data: &mut [u8]) -> Result
     let length = reader.varint("length of a zstd frame")?;
     let at = reader.at();
     let frame = reader.take(length, "zstd frame")?;
-    let mut frame = FrameReader::new(frame, at, LEVEL)?;
-    if frame.content() != data.len() as u64 {
-        return Err(DecodeError::Length {
-            what: "zstd frame",
-            at,
-            expected: data.len() as u64,
-            found: frame.content(),
-        });
-    }
-    let mut filled = 0;
-    while let Some(rest) = data.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match frame.read(rest)? {
-            0 => break,
-            count => filled += count,
-        }
-    }
-    frame.finish()
+    fill_from_frame(frame, at, LEVEL, data)
 }
 
 #[cfg(test)]

@@ -19,11 +19,12 @@
 use std::collections::BTreeMap;
 
 use crate::bytes::ByteReader;
+use crate::chunked::ChunkedMethod;
 use crate::error::{DecodeError, MethodError};
 use crate::float::FloatLayout;
 use crate::floats::relative::{self, Classing, Counts, References};
 use crate::floats::scales::{PHASES, Scales, fit, fit_one};
-use crate::floats::{FloatCoder, FloatMethod, FloatTensor, Matrix};
+use crate::floats::{FloatChunked, FloatCoder, FloatMethod, FloatTensor, Matrix};
 use crate::method::{Method, MethodFamily, ParameterValue};
 
 const NAME: &str = "exponent_mantissa_scaled";
@@ -56,6 +57,10 @@ impl MethodFamily for Family {
         _parameters: &BTreeMap<String, ParameterValue>,
     ) -> Option<Result<Box<dyn Method>, MethodError>> {
         (name == NAME).then(|| Ok(Box::new(FloatMethod::<Coder>::new()) as Box<dyn Method>))
+    }
+
+    fn chunked(&self, name: &str) -> Option<Box<dyn ChunkedMethod>> {
+        (name == NAME).then(|| Box::new(FloatChunked::<Coder>::new()) as Box<dyn ChunkedMethod>)
     }
 
     fn examples(&self) -> Vec<String> {

@@ -25,10 +25,11 @@
 use std::collections::BTreeMap;
 
 use crate::bytes::{ByteReader, write_varint};
+use crate::chunked::ChunkedMethod;
 use crate::error::{DecodeError, MethodError};
 use crate::float::FloatLayout;
 use crate::floats::rest::Rest;
-use crate::floats::{FloatCoder, FloatMethod, FloatTensor, Matrix};
+use crate::floats::{FloatChunked, FloatCoder, FloatMethod, FloatTensor, Matrix};
 use crate::method::{Method, MethodFamily, ParameterValue};
 use crate::rans::{self, BLOCK, DecoderTable, EncoderTable, Frequencies, SCALE_BITS};
 use crate::simd::vectorized;
@@ -65,6 +66,10 @@ impl MethodFamily for Family {
         _parameters: &BTreeMap<String, ParameterValue>,
     ) -> Option<Result<Box<dyn Method>, MethodError>> {
         (name == NAME).then(|| Ok(Box::new(FloatMethod::<Coder>::new()) as Box<dyn Method>))
+    }
+
+    fn chunked(&self, name: &str) -> Option<Box<dyn ChunkedMethod>> {
+        (name == NAME).then(|| Box::new(FloatChunked::<Coder>::new()) as Box<dyn ChunkedMethod>)
     }
 
     fn examples(&self) -> Vec<String> {

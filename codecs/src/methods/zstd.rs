@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::accounting::Accounting;
-use crate::bytes::{CHUNK_BYTES, CountingWriter, put_decoded};
+use crate::bytes::{ByteReader, CHUNK_BYTES, CountingWriter, put_decoded};
+use crate::chunked::{ChunkedMethod, Chunks};
 use crate::error::{DecodeError, EncodeError, MethodError};
 use crate::method::{Method, MethodFamily, ParameterValue, numbered_name};
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
-use crate::zstd_frame::{self, FrameReader, FrameWriter, LEAST_LEVEL, MOST_LEVEL};
+use crate::zstd_frame::{self, FrameReader, FrameWriter, LEAST_LEVEL, MOST_LEVEL, fill_from_frame};
 
 const PREFIX: &str = "zstd_";
 const PATTERN: &str = "zstd_N";
@@ -36,6 +37,11 @@ impl MethodFamily for Family {
     ) -> Option<Result<Box<dyn Method>, MethodError>> {
         let level = numbered_name(name, PREFIX, PATTERN, LEAST_LEVEL, MOST_LEVEL)?;
         Some(level.map(|level| Box::new(Zstd { level }) as Box<dyn Method>))
+    }
+
+    fn chunked(&self, name: &str) -> Option<Box<dyn ChunkedMethod>> {
+        let level = numbered_name(name, PREFIX, PATTERN, LEAST_LEVEL, MOST_LEVEL)?.ok()?;
+        Some(Box::new(Zstd { level }))
     }
 
     fn examples(&self) -> Vec<String> {
@@ -102,5 +108,87 @@ impl Method for Zstd {
 
     fn decode_memory(&self, bytes: u64) -> u64 {
         zstd_frame::decode_memory(self.level, bytes)
+    }
+}
+
+/// Bytes of a chunk. Longer ones hold more repetitions and leave less to do in parallel.
+const CHUNKED_BYTES: u64 = 1 << 22;
+
+impl ChunkedMethod for Zstd {
+    fn name(&self) -> String {
+        Method::name(self)
+    }
+
+    fn version(&self) -> u8 {
+        1
+    }
+
+    fn takes(&self, _dtype: Dtype) -> bool {
+        true
+    }
+
+    fn fit(&self, tensor: &TensorView<'_>) -> Result<Box<dyn Chunks>, EncodeError> {
+        check_tensors(self, std::slice::from_ref(tensor))?;
+        Ok(Box::new(ZstdChunks { level: self.level }))
+    }
+
+    fn open(
+        &self,
+        _dtype: Dtype,
+        _shape: &[u64],
+        tables: &[u8],
+    ) -> Result<Box<dyn Chunks>, DecodeError> {
+        ByteReader::new(tables).finish()?;
+        Ok(Box::new(ZstdChunks { level: self.level }))
+    }
+}
+
+/// Chunks: 0 and the data as it is, or 1 and a frame if that is shorter.
+struct ZstdChunks {
+    level: u32,
+}
+
+const STORED: u8 = 0;
+const FRAME: u8 = 1;
+
+impl Chunks for ZstdChunks {
+    fn tables(&self) -> &[u8] {
+        &[]
+    }
+
+    fn chunk_bytes(&self) -> u64 {
+        CHUNKED_BYTES
+    }
+
+    fn encode(&self, _first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let start = out.len();
+        out.push(FRAME);
+        let mut writer = CountingWriter::new(out);
+        let mut frame = FrameWriter::new(self.level, data.len() as u64)?;
+        frame.put(data, &mut writer)?;
+        frame.finish(&mut writer)?;
+        if out.len() - start > data.len() {
+            out.truncate(start);
+            out.push(STORED);
+            out.extend_from_slice(data);
+        }
+        Ok(())
+    }
+
+    fn decode(&self, _first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError> {
+        let mut reader = ByteReader::new(encoded);
+        match reader.byte("mode of a chunk")? {
+            STORED => {
+                data.copy_from_slice(reader.take(data.len() as u64, "stored chunk")?);
+                reader.finish()
+            }
+            FRAME => fill_from_frame(reader.rest(), 1, self.level, data),
+            found => Err(DecodeError::Field {
+                what: "mode of a chunk",
+                at: 0,
+                expected: "0 or 1",
+                found: found.into(),
+            }),
+        }
     }
 }

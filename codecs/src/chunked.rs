@@ -1,0 +1,71 @@
+//! Methods as containers use them: a tensor in chunks, each decodable by itself.
+
+use crate::error::{DecodeError, EncodeError};
+use crate::methods::FAMILIES;
+use crate::tensor::{Dtype, TensorView};
+
+/// A method that codes a tensor in chunks.
+pub trait ChunkedMethod: Send + Sync {
+    /// The name of the method, as [`resolve`](crate::resolve) knows it.
+    fn name(&self) -> String;
+
+    /// The version of what it writes.
+    fn version(&self) -> u8;
+
+    /// Whether tensors of this type can be encoded.
+    fn takes(&self, dtype: Dtype) -> bool;
+
+    /// Looks at a tensor and gets ready to encode its chunks.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Dtype`] where the type is another than it takes, [`EncodeError::TensorLength`] where the data is
+    /// not as long as the shape says.
+    fn fit(&self, tensor: &TensorView<'_>) -> Result<Box<dyn Chunks>, EncodeError>;
+
+    /// Gets ready to decode the chunks of a tensor, by what its encoding wrote as [`Chunks::tables`].
+    ///
+    /// # Errors
+    ///
+    /// Where the tables are not what can have been written for such a tensor.
+    fn open(
+        &self,
+        dtype: Dtype,
+        shape: &[u64],
+        tables: &[u8],
+    ) -> Result<Box<dyn Chunks>, DecodeError>;
+}
+
+/// The chunks of a tensor.
+pub trait Chunks: Send + Sync {
+    /// What all chunks share, written.
+    fn tables(&self) -> &[u8];
+
+    /// Bytes of the tensor in every chunk but the last, which has fewer: 8 MiB at most, and one at least.
+    fn chunk_bytes(&self) -> u64;
+
+    /// Appends the encoding of a chunk, which is not empty. `first` is the number of bytes of the tensor before it.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Backend`] where a library fails.
+    fn encode(&self, first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError>;
+
+    /// Decodes a chunk and fills `data`, which is as long as the chunk was.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are not what [`encode`](Self::encode) writes for so much data.
+    fn decode(&self, first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError>;
+}
+
+/// The chunked method of a name; `None` if there is none of that name that works in chunks.
+pub fn resolve(name: &str) -> Option<Box<dyn ChunkedMethod>> {
+    FAMILIES.iter().find_map(|family| family.chunked(name))
+}
+
+/// The names of all chunked methods, or a few telling ones of those that there are too many of.
+pub fn names() -> Vec<String> {
+    let examples = FAMILIES.iter().flat_map(|family| family.examples());
+    examples.filter(|name| resolve(name).is_some()).collect()
+}

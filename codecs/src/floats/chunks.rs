@@ -1,0 +1,142 @@
+//! Float methods as containers use them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::chunk::{ChunkScratch, decode_chunk, encode_chunk};
+use super::tensor::{FloatTensor, FloatType, Matrix};
+use super::{FloatCoder, FloatMethod};
+use crate::bytes::ByteReader;
+use crate::chunked::{ChunkedMethod, Chunks};
+use crate::error::{DecodeError, EncodeError};
+use crate::method::Method;
+use crate::tensor::{Dtype, TensorView};
+use crate::unit::check_tensors;
+
+/// Space that is used again, by as many threads as there are.
+type Pool<C> = Arc<Mutex<Vec<ChunkScratch<<C as FloatCoder>::Scratch>>>>;
+
+/// The chunked method of a coder.
+pub(crate) struct FloatChunked<C: FloatCoder> {
+    pool: Pool<C>,
+}
+
+impl<C: FloatCoder> FloatChunked<C> {
+    pub(crate) fn new() -> Self {
+        FloatChunked {
+            pool: Pool::<C>::default(),
+        }
+    }
+
+    fn chunks(&self, kind: FloatType, matrix: Matrix, tables: C::Tables) -> Box<dyn Chunks> {
+        let mut written = Vec::new();
+        C::write_tables(&tables, &mut written);
+        Box::new(FloatChunks::<C> {
+            kind,
+            weights: C::chunk_weights(&tables, matrix),
+            tables,
+            written,
+            pool: Arc::clone(&self.pool),
+        })
+    }
+}
+
+impl<C: FloatCoder> ChunkedMethod for FloatChunked<C> {
+    fn name(&self) -> String {
+        C::NAME.to_owned()
+    }
+
+    fn version(&self) -> u8 {
+        C::VERSION
+    }
+
+    fn takes(&self, dtype: Dtype) -> bool {
+        FloatType::of(dtype).is_some()
+    }
+
+    fn fit(&self, view: &TensorView<'_>) -> Result<Box<dyn Chunks>, EncodeError> {
+        let method = FloatMethod::<C>::new();
+        check_tensors(&method, std::slice::from_ref(view))?;
+        let Some(tensor) = FloatTensor::of(view) else {
+            return Err(EncodeError::Dtype {
+                method: method.name(),
+                tensor: view.name.to_owned(),
+                dtype: view.dtype,
+            });
+        };
+        Ok(self.chunks(tensor.kind, tensor.matrix, C::fit(&tensor)))
+    }
+
+    fn open(
+        &self,
+        dtype: Dtype,
+        shape: &[u64],
+        tables: &[u8],
+    ) -> Result<Box<dyn Chunks>, DecodeError> {
+        let refuse = |expected| DecodeError::Field {
+            what: "tensor",
+            at: 0,
+            expected,
+            found: dtype.bits().into(),
+        };
+        let kind = FloatType::of(dtype).ok_or_else(|| refuse("of BF16, F16 or F32"))?;
+        let bytes = dtype.bytes_for(shape);
+        let bytes = bytes.ok_or_else(|| refuse("of a size that fits 64 bits"))?;
+        let matrix = Matrix::of(shape, bytes / kind.bytes() as u64);
+        let mut reader = ByteReader::new(tables);
+        let tables = C::read_tables(matrix, &mut reader)?;
+        reader.finish()?;
+        Ok(self.chunks(kind, matrix, tables))
+    }
+}
+
+struct FloatChunks<C: FloatCoder> {
+    kind: FloatType,
+    weights: u64,
+    tables: C::Tables,
+    written: Vec<u8>,
+    pool: Pool<C>,
+}
+
+impl<C: FloatCoder> FloatChunks<C> {
+    fn with_scratch<R>(&self, work: impl FnOnce(&mut ChunkScratch<C::Scratch>) -> R) -> R {
+        let taken = self
+            .pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let mut scratch = taken.unwrap_or_default();
+        let result = work(&mut scratch);
+        self.pool
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(scratch);
+        result
+    }
+}
+
+impl<C: FloatCoder> Chunks for FloatChunks<C> {
+    fn tables(&self) -> &[u8] {
+        &self.written
+    }
+
+    fn chunk_bytes(&self) -> u64 {
+        self.weights * self.kind.bytes() as u64
+    }
+
+    fn encode(&self, first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let first = first / self.kind.bytes() as u64;
+        self.with_scratch(|scratch| {
+            encode_chunk::<C>(&self.tables, self.kind, first, data, scratch, out)
+        })?;
+        Ok(())
+    }
+
+    fn decode(&self, first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError> {
+        let first = first / self.kind.bytes() as u64;
+        let mut reader = ByteReader::new(encoded);
+        self.with_scratch(|scratch| {
+            decode_chunk::<C>(&self.tables, self.kind, first, &mut reader, scratch, data)
+        })?;
+        reader.finish()
+    }
+}

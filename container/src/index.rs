@@ -1,0 +1,412 @@
+//! The index: which files there are, what of them is where, and how it is coded.
+
+use std::collections::HashSet;
+
+use llmcl_codecs::bytes::{ByteReader, write_varint};
+use llmcl_codecs::chunked::{self, ChunkedMethod, Chunks};
+use llmcl_codecs::{DecodeError, Dtype};
+
+use crate::error::ContainerError;
+use crate::name;
+
+/// The bytes that a container begins with. Like those of PNG, they show what programs do to files that they take for
+/// text.
+pub(crate) const MAGIC: [u8; 8] = *b"\x8dLLMCL\r\n";
+/// The bytes that it ends with.
+pub(crate) const END: [u8; 8] = *b"LLMCLEND";
+/// The version of the format.
+pub(crate) const VERSION: u16 = 1;
+/// Bytes before the first chunk: magic, version, zeros.
+pub(crate) const HEAD_BYTES: usize = 16;
+/// Bytes after the index: where it begins, its length, its checksum, the end.
+pub(crate) const TAIL_BYTES: usize = 32;
+/// The most axes of a tensor.
+const MOST_AXES: u64 = 64;
+/// The most bytes of a chunk, before it is encoded.
+const MOST_CHUNK_BYTES: u64 = 1 << 23;
+
+/// The checksum of chunks and of the index.
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+    twox_hash::XxHash3_64::oneshot(bytes)
+}
+
+/// What a container holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A file.
+    File,
+    /// A folder of files.
+    Folder,
+}
+
+/// A method that chunks are coded by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MethodEntry {
+    /// Its name.
+    pub name: String,
+    /// The version of what it writes.
+    pub version: u8,
+}
+
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Its path below the folder, with slashes; of a single file, its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// The BLAKE3 digest of it.
+    pub digest: blake3::Hash,
+    /// Its parts, in order.
+    pub segments: Vec<Segment>,
+}
+
+/// A part of a file that is coded as one: a tensor, or what is between tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The tensor; `None` for other bytes.
+    pub tensor: Option<TensorInfo>,
+    /// Its length.
+    pub bytes: u64,
+    /// The number of its method.
+    pub method: usize,
+    /// What its chunks share.
+    pub(crate) tables: Vec<u8>,
+    /// Its chunks, in order.
+    pub(crate) chunks: Vec<ChunkEntry>,
+}
+
+/// What is known of a tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its name, which is unique in its file.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// Its dimensions, outermost first.
+    pub shape: Vec<u64>,
+}
+
+/// A chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkEntry {
+    /// Where it begins in the container.
+    pub(crate) at: u64,
+    /// Its length in the container.
+    pub(crate) bytes: u64,
+    pub(crate) checksum: u64,
+}
+
+impl Segment {
+    /// Its length in the container, without what stands of it in the index.
+    pub fn encoded_bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.bytes).sum()
+    }
+
+    /// How many chunks it has.
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// What its chunks are to a method: other bytes are a tensor of bytes.
+    pub(crate) fn dtype_and_shape(&self) -> (Dtype, &[u64]) {
+        match &self.tensor {
+            Some(tensor) => (tensor.dtype, &tensor.shape),
+            None => (Dtype::U8, std::slice::from_ref(&self.bytes)),
+        }
+    }
+}
+
+/// All that the index says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) form: Form,
+    pub(crate) methods: Vec<MethodEntry>,
+    pub(crate) files: Vec<FileEntry>,
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn read_text(reader: &mut ByteReader<'_>, what: &'static str) -> Result<String, DecodeError> {
+    let bytes = reader.varint(what)?;
+    let at = reader.at();
+    let text = std::str::from_utf8(reader.take(bytes, what)?);
+    let refusal = DecodeError::Field {
+        what,
+        at,
+        expected: "UTF-8",
+        found: bytes,
+    };
+    text.map(str::to_owned).map_err(|_| refusal)
+}
+
+impl Index {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(match self.form {
+            Form::File => 0,
+            Form::Folder => 1,
+        });
+        write_varint(out, self.methods.len() as u64);
+        for method in &self.methods {
+            write_text(&method.name, out);
+            out.push(method.version);
+        }
+        write_varint(out, self.files.len() as u64);
+        for file in &self.files {
+            write_text(&file.name, out);
+            write_varint(out, file.bytes);
+            out.extend_from_slice(file.digest.as_bytes());
+            write_varint(out, file.segments.len() as u64);
+            for segment in &file.segments {
+                segment.write(out);
+            }
+        }
+    }
+
+    /// Reads an index that lies at `end_of_chunks`.
+    pub(crate) fn read(bytes: &[u8], end_of_chunks: u64) -> Result<Index, ContainerError> {
+        let at = end_of_chunks;
+        let wrong = |source| ContainerError::Index { at, source };
+        let mut reader = ByteReader::new(bytes);
+        let form = match reader.byte("form").map_err(wrong)? {
+            0 => Form::File,
+            1 => Form::Folder,
+            found => return Err(wrong(field("form", 0, "0 or 1", found.into()))),
+        };
+        let mut methods = Vec::new();
+        let mut chunked = Vec::new();
+        for _ in 0..reader.varint("number of methods").map_err(wrong)? {
+            let (entry, method) = read_method(&mut reader, wrong)?;
+            methods.push(entry);
+            chunked.push(method);
+        }
+        let mut files = Vec::new();
+        let mut names = HashSet::new();
+        // The chunks lie one after the other.
+        let mut next = HEAD_BYTES as u64;
+        for _ in 0..reader.varint("number of files").map_err(wrong)? {
+            let file = read_file(&mut reader, &chunked, &mut next, wrong)?;
+            let entry = |problem| entry("file", &file.name, problem);
+            if let Some(problem) = name::problem(&file.name) {
+                return Err(entry(problem));
+            }
+            if !names.insert(file.name.clone()) {
+                return Err(entry("is there twice"));
+            }
+            files.push(file);
+        }
+        if form == Form::File && files.len() != 1 {
+            return Err(wrong(field("number of files", 0, "1", files.len() as u64)));
+        }
+        reader.finish().map_err(wrong)?;
+        if next != end_of_chunks {
+            return Err(wrong(field(
+                "lengths of chunks",
+                0,
+                "together those of all",
+                next,
+            )));
+        }
+        Ok(Index {
+            form,
+            methods,
+            files,
+        })
+    }
+}
+
+fn field(what: &'static str, at: u64, expected: &'static str, found: u64) -> DecodeError {
+    DecodeError::Field {
+        what,
+        at,
+        expected,
+        found,
+    }
+}
+
+fn entry(what: &'static str, name: &str, problem: &'static str) -> ContainerError {
+    ContainerError::Entry {
+        what,
+        name: name.to_owned(),
+        problem,
+    }
+}
+
+fn read_method(
+    reader: &mut ByteReader<'_>,
+    wrong: impl Fn(DecodeError) -> ContainerError + Copy,
+) -> Result<(MethodEntry, Box<dyn ChunkedMethod>), ContainerError> {
+    let name = read_text(reader, "name of a method").map_err(wrong)?;
+    let version = reader.byte("version of a method").map_err(wrong)?;
+    match chunked::resolve(&name).filter(|method| method.version() == version) {
+        Some(method) => Ok((MethodEntry { name, version }, method)),
+        None => Err(ContainerError::Method { name, version }),
+    }
+}
+
+fn read_file(
+    reader: &mut ByteReader<'_>,
+    methods: &[Box<dyn ChunkedMethod>],
+    next: &mut u64,
+    wrong: impl Fn(DecodeError) -> ContainerError + Copy,
+) -> Result<FileEntry, ContainerError> {
+    let name = read_text(reader, "name of a file").map_err(wrong)?;
+    let bytes = reader.varint("length of a file").map_err(wrong)?;
+    let digest = blake3::Hash::from_bytes(reader.array("digest of a file").map_err(wrong)?);
+    let count = reader.varint("number of segments").map_err(wrong)?;
+    let mut segments = Vec::new();
+    let mut names = HashSet::new();
+    let mut left = bytes;
+    for _ in 0..count {
+        let segment = Segment::read(reader, methods, next, wrong)?;
+        let after = left.checked_sub(segment.bytes);
+        left = after.ok_or_else(|| entry("file", &name, "is shorter than its segments"))?;
+        if let Some(tensor) = &segment.tensor
+            && !names.insert(tensor.name.clone())
+        {
+            return Err(entry("tensor", &tensor.name, "is there twice"));
+        }
+        segments.push(segment);
+    }
+    if left > 0 {
+        return Err(entry("file", &name, "is longer than its segments"));
+    }
+    Ok(FileEntry {
+        name,
+        bytes,
+        digest,
+        segments,
+    })
+}
+
+impl Segment {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.tensor.is_some()));
+        match &self.tensor {
+            None => write_varint(out, self.bytes),
+            Some(tensor) => {
+                write_text(&tensor.name, out);
+                write_text(tensor.dtype.name(), out);
+                write_varint(out, tensor.shape.len() as u64);
+                for axis in &tensor.shape {
+                    write_varint(out, *axis);
+                }
+            }
+        }
+        write_varint(out, self.method as u64);
+        write_varint(out, self.tables.len() as u64);
+        out.extend_from_slice(&self.tables);
+        for chunk in &self.chunks {
+            write_varint(out, chunk.bytes);
+            out.extend_from_slice(&chunk.checksum.to_le_bytes());
+        }
+    }
+
+    fn read(
+        reader: &mut ByteReader<'_>,
+        methods: &[Box<dyn ChunkedMethod>],
+        next: &mut u64,
+        wrong: impl Fn(DecodeError) -> ContainerError + Copy,
+    ) -> Result<Segment, ContainerError> {
+        let at = reader.at();
+        let (tensor, bytes) = match reader.byte("kind of a segment").map_err(wrong)? {
+            0 => (None, reader.varint("length of a segment").map_err(wrong)?),
+            1 => {
+                let (tensor, bytes) = read_tensor(reader, wrong)?;
+                (Some(tensor), bytes)
+            }
+            found => {
+                return Err(wrong(field(
+                    "kind of a segment",
+                    at,
+                    "0 or 1",
+                    found.into(),
+                )));
+            }
+        };
+        let at = reader.at();
+        let number = reader.varint("method of a segment").map_err(wrong)?;
+        let method = usize::try_from(number)
+            .ok()
+            .and_then(|number| methods.get(number));
+        let method = method.ok_or_else(|| {
+            wrong(field(
+                "method of a segment",
+                at,
+                "the number of one of the methods",
+                number,
+            ))
+        })?;
+        let length = reader.varint("length of tables").map_err(wrong)?;
+        let tables = reader.take(length, "tables").map_err(wrong)?.to_vec();
+        let mut segment = Segment {
+            tensor,
+            bytes,
+            method: number as usize,
+            tables,
+            chunks: Vec::new(),
+        };
+        let opened = segment.open(method.as_ref()).map_err(wrong)?;
+        // Each takes nine bytes of the index at least, so that no length makes this run on.
+        for _ in 0..bytes.div_ceil(opened.chunk_bytes()) {
+            let length = reader.varint("length of a chunk").map_err(wrong)?;
+            let checksum = reader.array("checksum of a chunk").map_err(wrong)?;
+            segment.chunks.push(ChunkEntry {
+                at: *next,
+                bytes: length,
+                checksum: u64::from_le_bytes(checksum),
+            });
+            let after = next.checked_add(length);
+            *next = after.ok_or_else(|| {
+                wrong(field(
+                    "length of a chunk",
+                    at,
+                    "such that all fit the file",
+                    length,
+                ))
+            })?;
+        }
+        Ok(segment)
+    }
+
+    /// Its chunks.
+    pub(crate) fn open(&self, method: &dyn ChunkedMethod) -> Result<Box<dyn Chunks>, DecodeError> {
+        let (dtype, shape) = self.dtype_and_shape();
+        let chunks = method.open(dtype, shape, &self.tables)?;
+        match (1..=MOST_CHUNK_BYTES).contains(&chunks.chunk_bytes()) {
+            true => Ok(chunks),
+            false => Err(field(
+                "bytes of a chunk",
+                0,
+                "8 MiB at most",
+                chunks.chunk_bytes(),
+            )),
+        }
+    }
+}
+
+fn read_tensor(
+    reader: &mut ByteReader<'_>,
+    wrong: impl Fn(DecodeError) -> ContainerError + Copy,
+) -> Result<(TensorInfo, u64), ContainerError> {
+    let name = read_text(reader, "name of a tensor").map_err(wrong)?;
+    let dtype = read_text(reader, "type of a tensor").map_err(wrong)?;
+    let dtype = Dtype::from_name(&dtype)
+        .ok_or_else(|| entry("tensor", &name, "is of a type that does not exist"))?;
+    let at = reader.at();
+    let axes = reader.varint("number of axes").map_err(wrong)?;
+    if axes > MOST_AXES {
+        return Err(wrong(field("number of axes", at, "64 at most", axes)));
+    }
+    let shape = (0..axes)
+        .map(|_| reader.varint("length of an axis"))
+        .collect::<Result<Vec<u64>, DecodeError>>()
+        .map_err(wrong)?;
+    let bytes = dtype
+        .bytes_for(&shape)
+        .ok_or_else(|| entry("tensor", &name, "is of a length that no file has"))?;
+    Ok((TensorInfo { name, dtype, shape }, bytes))
+}

@@ -1,0 +1,43 @@
+//! Names of files: relative paths that lead nowhere else.
+
+/// Longest name, in bytes.
+const MOST_BYTES: usize = 4096;
+
+/// What is wrong with a name; `None` if it can stand in a container, and be made a path below any folder.
+pub(crate) fn problem(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        return Some("is empty");
+    }
+    if name.len() > MOST_BYTES {
+        return Some("is longer than 4096 bytes");
+    }
+    if name.contains(['\\', '\0', ':']) {
+        return Some("has a backslash, a colon or a zero byte in it");
+    }
+    for part in name.split('/') {
+        match part {
+            "" => return Some("begins or ends with a slash, or has two in a row"),
+            "." | ".." => return Some("has a part that is . or .."),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_below_their_folder() {
+        for name in ["a", "a/b", "model-00001-of-00002.safetensors", "é/…", "..a"] {
+            assert_eq!(problem(name), None, "{name}");
+        }
+        let long = "a".repeat(5000);
+        for name in [
+            "", "/a", "a/", "a//b", "..", "a/../b", "./a", "C:a", "a\\b", "a\0", &long,
+        ] {
+            assert!(problem(name).is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! From a container to files.
+
+use std::io::Write;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use llmcl_codecs::chunked::{self, Chunks};
+use rayon::prelude::*;
+
+use crate::error::ContainerError;
+use crate::index::{
+    ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Segment, TAIL_BYTES,
+    VERSION, checksum,
+};
+
+/// Chunks a thread that are decoded before they are written.
+const CHUNKS_A_THREAD: usize = 4;
+
+/// A container whose index was read. Its chunks have not been looked at.
+#[derive(Debug)]
+pub struct Container<'a> {
+    bytes: &'a [u8],
+    index: Index,
+}
+
+/// A chunk that is to be decoded, and what of it is asked for.
+struct Job<'s> {
+    chunks: &'s dyn Chunks,
+    entry: ChunkEntry,
+    number: usize,
+    /// Bytes of the segment before it.
+    first: u64,
+    /// Its own.
+    bytes: usize,
+    wanted: Range<usize>,
+    segment: &'s Segment,
+}
+
+impl<'a> Container<'a> {
+    /// Whether a file begins like a container.
+    pub fn looks_like(bytes: &[u8]) -> bool {
+        bytes.starts_with(&MAGIC)
+    }
+
+    /// Reads the index of a container.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none, is of another version, is cut off or damaged, or needs a method that is not there. Damage to
+    /// chunks is not looked for.
+    pub fn open(bytes: &'a [u8]) -> Result<Container<'a>, ContainerError> {
+        if !Self::looks_like(bytes) {
+            return Err(ContainerError::NotAContainer);
+        }
+        let found = bytes.len() as u64;
+        let cut_off = |what, expected| ContainerError::CutOff {
+            what,
+            expected,
+            found,
+        };
+        let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
+            return Err(cut_off("the head", HEAD_BYTES as u64));
+        };
+        let version = u16::from_le_bytes([head[8], head[9]]);
+        if version != VERSION {
+            return Err(ContainerError::Version { found: version });
+        }
+        if head[10..].iter().any(|byte| *byte != 0) {
+            return Err(ContainerError::Field {
+                what: "reserved bytes of the head",
+                at: 10,
+                expected: "zero",
+            });
+        }
+        let Some((_, tail)) = rest.split_last_chunk::<TAIL_BYTES>() else {
+            return Err(cut_off("the tail", (HEAD_BYTES + TAIL_BYTES) as u64));
+        };
+        let (numbers, end) = tail.as_chunks::<8>().0.split_at(3);
+        if end != [END] {
+            return Err(ContainerError::NoEnd);
+        }
+        let number = |place: usize| {
+            numbers
+                .get(place)
+                .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        };
+        let (at, length, expected) = (number(0), number(1), number(2));
+        let end = at.checked_add(length);
+        if at < HEAD_BYTES as u64 || end != Some(found - TAIL_BYTES as u64) {
+            return Err(ContainerError::Field {
+                what: "place of the index",
+                at: found - TAIL_BYTES as u64,
+                expected: "such that it ends where the tail begins",
+            });
+        }
+        // It lies in the file, so it fits a usize.
+        let index = &bytes[at as usize..(at + length) as usize];
+        let found = checksum(index);
+        if found != expected {
+            return Err(ContainerError::IndexChecksum { expected, found });
+        }
+        let index = Index::read(index, at)?;
+        Ok(Container { bytes, index })
+    }
+
+    /// Whether it holds a file or a folder.
+    pub fn form(&self) -> Form {
+        self.index.form
+    }
+
+    /// The methods that segments are coded by.
+    pub fn methods(&self) -> &[MethodEntry] {
+        &self.index.methods
+    }
+
+    /// The files, in the order in which they were given.
+    pub fn files(&self) -> &[FileEntry] {
+        &self.index.files
+    }
+
+    /// The tensors of a name, each with its file.
+    pub fn tensors(&self, name: &str) -> impl Iterator<Item = (&FileEntry, &Segment)> {
+        self.index.files.iter().flat_map(move |file| {
+            let segments = file.segments.iter();
+            let named = segments.filter(move |segment| {
+                let tensor = segment.tensor.as_ref();
+                tensor.is_some_and(|tensor| tensor.name == name)
+            });
+            named.map(move |segment| (file, segment))
+        })
+    }
+
+    /// Writes a file as it was.
+    ///
+    /// # Errors
+    ///
+    /// Where a chunk is damaged (the first one is named), the whole is not what was written, `out` fails, or `stop` is
+    /// set. Some of it may have been written by then.
+    pub fn restore(
+        &self,
+        file: &FileEntry,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> Result<(), ContainerError> {
+        let mut hasher = blake3::Hasher::new();
+        let mut segments = file.segments.iter().peekable();
+        while segments.peek().is_some() {
+            // Small segments together, so that there is enough to do in parallel.
+            let mut group = Vec::new();
+            let mut chunks = 0;
+            while chunks < CHUNKS_A_THREAD * rayon::current_num_threads()
+                && let Some(segment) = segments.next()
+            {
+                chunks += segment.chunks.len();
+                group.push((segment, self.open_segment(file, segment)?));
+            }
+            let mut jobs = Vec::new();
+            for (segment, chunks) in &group {
+                jobs.extend(self.jobs(segment, chunks.as_ref(), 0..segment.bytes));
+            }
+            self.decode(file, &jobs, stop, &mut |bytes| {
+                hasher.update_rayon(bytes);
+                out.write_all(bytes).map_err(ContainerError::Write)
+            })?;
+        }
+        let found = hasher.finalize();
+        match found == file.digest {
+            true => Ok(()),
+            false => Err(ContainerError::Digest {
+                file: file.name.clone(),
+                expected: file.digest,
+                found,
+            }),
+        }
+    }
+
+    /// Writes some bytes of a segment, and decodes no more than the chunks that they are in.
+    ///
+    /// # Errors
+    ///
+    /// Where there are not so many bytes, a chunk is damaged, `out` fails, or `stop` is set.
+    pub fn read(
+        &self,
+        file: &FileEntry,
+        segment: &Segment,
+        range: Range<u64>,
+        out: &mut dyn Write,
+        stop: &AtomicBool,
+    ) -> Result<(), ContainerError> {
+        if range.start > range.end || range.end > segment.bytes {
+            return Err(ContainerError::Range {
+                name: place(file, segment),
+                from: range.start,
+                to: range.end,
+                bytes: segment.bytes,
+            });
+        }
+        let chunks = self.open_segment(file, segment)?;
+        let jobs: Vec<Job<'_>> = self.jobs(segment, chunks.as_ref(), range).collect();
+        self.decode(file, &jobs, stop, &mut |bytes| {
+            out.write_all(bytes).map_err(ContainerError::Write)
+        })
+    }
+
+    fn open_segment(
+        &self,
+        file: &FileEntry,
+        segment: &Segment,
+    ) -> Result<Box<dyn Chunks>, ContainerError> {
+        // Every segment was opened when the index was read.
+        let entry = self.index.methods.get(segment.method);
+        let method = entry.and_then(|entry| chunked::resolve(&entry.name));
+        let method = method.ok_or_else(|| ContainerError::Method {
+            name: entry.map(|entry| entry.name.clone()).unwrap_or_default(),
+            version: entry.map_or(0, |entry| entry.version),
+        })?;
+        segment
+            .open(method.as_ref())
+            .map_err(|source| ContainerError::Chunk {
+                place: place(file, segment),
+                source,
+            })
+    }
+
+    /// The chunks that a range of bytes of a segment is in.
+    fn jobs<'s>(
+        &self,
+        segment: &'s Segment,
+        chunks: &'s dyn Chunks,
+        range: Range<u64>,
+    ) -> impl Iterator<Item = Job<'s>> {
+        let length = chunks.chunk_bytes();
+        let skipped = (range.start / length) as usize;
+        let last = range.end.div_ceil(length) as usize;
+        let numbered = segment.chunks.iter().enumerate().take(last).skip(skipped);
+        numbered.filter_map(move |(number, entry)| {
+            let first = number as u64 * length;
+            let bytes = length.min(segment.bytes.saturating_sub(first));
+            let from = range.start.saturating_sub(first);
+            let to = range.end.saturating_sub(first).min(bytes);
+            (from < to).then_some(Job {
+                chunks,
+                entry: *entry,
+                number,
+                first,
+                bytes: bytes as usize,
+                wanted: from as usize..to as usize,
+                segment,
+            })
+        })
+    }
+
+    fn decode(
+        &self,
+        file: &FileEntry,
+        jobs: &[Job<'_>],
+        stop: &AtomicBool,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), ContainerError>,
+    ) -> Result<(), ContainerError> {
+        for jobs in jobs.chunks(CHUNKS_A_THREAD * rayon::current_num_threads()) {
+            if stop.load(Ordering::Relaxed) {
+                return Err(ContainerError::Interrupted);
+            }
+            let decoded = jobs
+                .par_iter()
+                .map(|job| self.decode_one(file, job))
+                .collect::<Result<Vec<Vec<u8>>, ContainerError>>()?;
+            for (bytes, job) in decoded.iter().zip(jobs) {
+                take(bytes.get(job.wanted.clone()).unwrap_or(&[]))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn decode_one(&self, file: &FileEntry, job: &Job<'_>) -> Result<Vec<u8>, ContainerError> {
+        let place = || format!("chunk {} of {}", job.number, place(file, job.segment));
+        // All chunks lie before the index, which lies in the file.
+        let ChunkEntry {
+            at,
+            bytes,
+            checksum: expected,
+        } = job.entry;
+        let encoded = &self.bytes[at as usize..(at + bytes) as usize];
+        let found = checksum(encoded);
+        if found != expected {
+            return Err(ContainerError::ChunkChecksum {
+                place: place(),
+                expected,
+                found,
+            });
+        }
+        let mut data = vec![0; job.bytes];
+        let decoded = job.chunks.decode(job.first, encoded, &mut data);
+        decoded.map_err(|source| ContainerError::Chunk {
+            place: place(),
+            source,
+        })?;
+        Ok(data)
+    }
+}
+
+fn place(file: &FileEntry, segment: &Segment) -> String {
+    match &segment.tensor {
+        Some(tensor) => format!("tensor {:?} of {:?}", tensor.name, file.name),
+        None => format!("the bytes of {:?} that are no tensor", file.name),
+    }
+}

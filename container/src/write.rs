@@ -1,0 +1,309 @@
+//! From files to a container.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use llmcl_codecs::TensorView;
+use llmcl_codecs::chunked::{self, ChunkedMethod, Chunks};
+use rayon::prelude::*;
+
+use crate::error::WriteError;
+use crate::index::{
+    ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Segment, VERSION,
+    checksum,
+};
+use crate::name;
+use crate::plan::{self, Part};
+
+/// The method of what the chosen one does not take: other types of elements, and what is no tensor.
+pub const OTHER_BYTES: &str = "zstd_9";
+
+/// Segments are looked at together until they are so many bytes.
+const GROUP_BYTES: usize = 64 << 20;
+/// Chunks a thread that are encoded before they are written.
+const CHUNKS_A_THREAD: usize = 4;
+
+/// A file to be compressed.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Its path below the folder, with slashes; of a single file, its name.
+    pub name: &'a str,
+    /// Its bytes.
+    pub data: &'a [u8],
+}
+
+/// What was compressed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Bytes of the container.
+    pub encoded: u64,
+    /// Files that look like files with tensors and are not sound, and what is wrong with them. They are compressed as
+    /// plain bytes.
+    pub unsound: Vec<(String, String)>,
+}
+
+/// Compresses files, tensors by `method`, and writes a container of them. Every chunk is decoded again and compared
+/// before it is written.
+///
+/// A [`Form::File`] is of one file.
+///
+/// # Errors
+///
+/// Where a name cannot stand in a container or stands there twice, a library fails, what was encoded does not decode
+/// to what it was, `out` fails, or `stop` is set.
+pub fn compress(
+    files: &[Source<'_>],
+    form: Form,
+    method: Box<dyn ChunkedMethod>,
+    out: &mut dyn Write,
+    stop: &AtomicBool,
+) -> Result<Summary, WriteError> {
+    check_names(files, form)?;
+    let mut writer = Writer {
+        methods: Methods::new(method),
+        out,
+        at: 0,
+        stop,
+    };
+    let mut summary = Summary::default();
+    let mut head = [0; HEAD_BYTES];
+    let (magic, rest) = head.split_at_mut(MAGIC.len());
+    magic.copy_from_slice(&MAGIC);
+    for (slot, byte) in rest.iter_mut().zip(VERSION.to_le_bytes()) {
+        *slot = byte;
+    }
+    writer.put(&head)?;
+    let mut entries = Vec::new();
+    for file in files {
+        let (parts, problem) = plan::parts(file.data);
+        if let Some(problem) = problem {
+            summary.unsound.push((file.name.to_owned(), problem));
+        }
+        let digest = blake3::Hasher::new().update_rayon(file.data).finalize();
+        entries.push(FileEntry {
+            name: file.name.to_owned(),
+            bytes: file.data.len() as u64,
+            digest,
+            segments: writer.segments(file, parts)?,
+        });
+        summary.bytes += file.data.len() as u64;
+    }
+    let index = Index {
+        form,
+        methods: writer.methods.entries(),
+        files: entries,
+    };
+    let mut bytes = Vec::new();
+    index.write(&mut bytes);
+    let tail = [writer.at, bytes.len() as u64, checksum(&bytes)];
+    bytes.extend(tail.iter().flat_map(|number| number.to_le_bytes()));
+    bytes.extend_from_slice(&END);
+    writer.put(&bytes)?;
+    summary.encoded = writer.at;
+    Ok(summary)
+}
+
+fn check_names(files: &[Source<'_>], form: Form) -> Result<(), WriteError> {
+    let refuse = |name: &str, problem| {
+        Err(WriteError::Name {
+            name: name.to_owned(),
+            problem,
+        })
+    };
+    let mut names = std::collections::HashSet::new();
+    for file in files {
+        if let Some(problem) = name::problem(file.name) {
+            return refuse(file.name, problem);
+        }
+        if !names.insert(file.name) {
+            return refuse(file.name, "is there twice");
+        }
+    }
+    match (form, files) {
+        (Form::Folder, _) | (Form::File, [_]) => Ok(()),
+        (Form::File, _) => refuse("", "must be that of one file"),
+    }
+}
+
+/// The methods that segments may have.
+struct Methods {
+    chosen: Box<dyn ChunkedMethod>,
+    /// `None` if the chosen one takes everything.
+    other: Option<Box<dyn ChunkedMethod>>,
+}
+
+impl Methods {
+    fn new(chosen: Box<dyn ChunkedMethod>) -> Methods {
+        let takes_all = llmcl_codecs::Dtype::ALL
+            .into_iter()
+            .all(|dtype| chosen.takes(dtype));
+        Methods {
+            other: chunked::resolve(OTHER_BYTES).filter(|_| !takes_all),
+            chosen,
+        }
+    }
+
+    fn of(&self, view: &TensorView<'_>) -> (usize, &dyn ChunkedMethod) {
+        match &self.other {
+            Some(other) if !self.chosen.takes(view.dtype) => (1, other.as_ref()),
+            _ => (0, self.chosen.as_ref()),
+        }
+    }
+
+    fn entries(&self) -> Vec<MethodEntry> {
+        let all = [Some(&self.chosen), self.other.as_ref()];
+        let all = all.into_iter().flatten().map(|method| MethodEntry {
+            name: method.name(),
+            version: method.version(),
+        });
+        all.collect()
+    }
+}
+
+struct Writer<'a> {
+    methods: Methods,
+    out: &'a mut dyn Write,
+    at: u64,
+    stop: &'a AtomicBool,
+}
+
+/// A segment whose chunks can be encoded.
+struct Ready<'a> {
+    segment: Segment,
+    chunks: Box<dyn Chunks>,
+    data: &'a [u8],
+    place: String,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.out.write_all(bytes).map_err(WriteError::Write)?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Encodes and writes the chunks of a file.
+    fn segments(
+        &mut self,
+        file: &Source<'_>,
+        parts: Vec<Part>,
+    ) -> Result<Vec<Segment>, WriteError> {
+        let mut done = Vec::new();
+        let mut parts = parts.into_iter().peekable();
+        while parts.peek().is_some() {
+            let mut group = Vec::new();
+            let mut bytes = 0;
+            while bytes < GROUP_BYTES
+                && let Some(part) = parts.next()
+            {
+                bytes += part.range.len();
+                group.push(part);
+            }
+            let ready = group
+                .into_par_iter()
+                .map(|part| self.methods.ready(file, part))
+                .collect::<Result<Vec<Ready<'_>>, WriteError>>()?;
+            self.group(ready, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    fn group(
+        &mut self,
+        mut ready: Vec<Ready<'_>>,
+        done: &mut Vec<Segment>,
+    ) -> Result<(), WriteError> {
+        let jobs: Vec<(usize, u64, &[u8])> = ready
+            .iter()
+            .enumerate()
+            .flat_map(|(number, ready)| {
+                let length = ready.chunks.chunk_bytes();
+                let chunks = ready.data.chunks(length as usize).enumerate();
+                chunks.map(move |(chunk, data)| (number, chunk as u64 * length, data))
+            })
+            .collect();
+        let mut entries: Vec<Vec<ChunkEntry>> = vec![Vec::new(); ready.len()];
+        for jobs in jobs.chunks(CHUNKS_A_THREAD * rayon::current_num_threads()) {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(WriteError::Interrupted);
+            }
+            let encoded = jobs
+                .par_iter()
+                .map(|&(number, first, data)| ready[number].encode(first, data))
+                .collect::<Result<Vec<(Vec<u8>, u64)>, WriteError>>()?;
+            for ((bytes, checksum), &(number, _, _)) in encoded.iter().zip(jobs) {
+                entries[number].push(ChunkEntry {
+                    at: self.at,
+                    bytes: bytes.len() as u64,
+                    checksum: *checksum,
+                });
+                self.put(bytes)?;
+            }
+        }
+        for (ready, chunks) in ready.iter_mut().zip(entries) {
+            ready.segment.chunks = chunks;
+        }
+        done.extend(ready.into_iter().map(|ready| ready.segment));
+        Ok(())
+    }
+}
+
+impl Methods {
+    fn ready<'a>(&self, file: &Source<'a>, part: Part) -> Result<Ready<'a>, WriteError> {
+        let data = file.data.get(part.range).unwrap_or(&[]);
+        let place = match &part.tensor {
+            Some(tensor) => format!("tensor {:?} of {:?}", tensor.name, file.name),
+            None => format!("{:?}", file.name),
+        };
+        let mut segment = Segment {
+            bytes: data.len() as u64,
+            tensor: part.tensor,
+            method: 0,
+            tables: Vec::new(),
+            chunks: Vec::new(),
+        };
+        let (dtype, shape) = segment.dtype_and_shape();
+        let view = TensorView {
+            name: &place,
+            dtype,
+            shape,
+            data,
+        };
+        let (number, method) = self.of(&view);
+        let chunks = method.fit(&view).map_err(|source| WriteError::Encode {
+            place: place.clone(),
+            source,
+        })?;
+        segment.method = number;
+        segment.tables = chunks.tables().to_vec();
+        Ok(Ready {
+            segment,
+            chunks,
+            data,
+            place,
+        })
+    }
+}
+
+impl Ready<'_> {
+    /// Encodes a chunk, decodes it again, and takes its checksum.
+    fn encode(&self, first: u64, data: &[u8]) -> Result<(Vec<u8>, u64), WriteError> {
+        let mut bytes = Vec::new();
+        let encoded = self.chunks.encode(first, data, &mut bytes);
+        encoded.map_err(|source| WriteError::Encode {
+            place: self.place.clone(),
+            source,
+        })?;
+        let mut again = vec![0; data.len()];
+        let decoded = self.chunks.decode(first, &bytes, &mut again);
+        if decoded.is_err() || again != data {
+            return Err(WriteError::Check {
+                place: self.place.clone(),
+            });
+        }
+        let checksum = checksum(&bytes);
+        Ok((bytes, checksum))
+    }
+}
