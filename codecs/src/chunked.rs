@@ -1,6 +1,6 @@
 //! Methods as containers use them: a tensor in chunks, each decodable by itself.
 
-use crate::error::{DecodeError, EncodeError};
+use crate::error::{DecodeError, EncodeError, ProfileProblem};
 use crate::methods::FAMILIES;
 use crate::tensor::{Dtype, TensorView};
 
@@ -11,6 +11,11 @@ pub trait ChunkedMethod: Send + Sync {
 
     /// The version of what it writes.
     fn version(&self) -> u8;
+
+    /// The profile that it was made with, if it needs one.
+    fn profile(&self) -> Option<&[u8]> {
+        None
+    }
 
     /// Whether tensors of this type can be encoded.
     fn takes(&self, dtype: Dtype) -> bool;
@@ -59,13 +64,34 @@ pub trait Chunks: Send + Sync {
     fn decode(&self, first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError>;
 }
 
-/// The chunked method of a name; `None` if there is none of that name that works in chunks.
-pub fn resolve(name: &str) -> Option<Box<dyn ChunkedMethod>> {
-    FAMILIES.iter().find_map(|family| family.chunked(name))
+/// The chunked method of a name, with its profile; `None` if there is none of that name that works in chunks.
+///
+/// # Errors
+///
+/// Where it needs a profile and there is none, needs none and there is one, or cannot use it.
+pub fn resolve(
+    name: &str,
+    profile: Option<&[u8]>,
+) -> Option<Result<Box<dyn ChunkedMethod>, ProfileProblem>> {
+    let mut families = FAMILIES.iter();
+    families.find_map(|family| family.chunked(name, profile))
 }
 
 /// The names of all chunked methods, or a few telling ones of those that there are too many of.
 pub fn names() -> Vec<String> {
     let examples = FAMILIES.iter().flat_map(|family| family.examples());
-    examples.filter(|name| resolve(name).is_some()).collect()
+    examples
+        .filter(|name| resolve(name, None).is_some())
+        .collect()
+}
+
+/// Refuses a profile for a method that needs none.
+pub(crate) fn without_profile(
+    profile: Option<&[u8]>,
+    method: impl FnOnce() -> Box<dyn ChunkedMethod>,
+) -> Result<Box<dyn ChunkedMethod>, ProfileProblem> {
+    match profile {
+        None => Ok(method()),
+        Some(_) => Err(ProfileProblem::NotUsed),
+    }
 }

@@ -209,4 +209,10 @@ pub enum ProfileProblem {
     /// One was given to a method that uses none: its bytes would be charged for nothing.
     #[error("the method uses no profile, and one was given")]
     NotUsed,
+    /// None was given to a method that needs one.
+    #[error("the method needs a profile, and none was given")]
+    Missing,
+    /// The bytes are no profile of the method's.
+    #[error("this is no profile of the method: {0}")]
+    Unsound(String),
 }

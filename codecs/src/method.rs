@@ -6,7 +6,7 @@ use std::io::Write;
 
 use crate::accounting::Accounting;
 use crate::chunked::ChunkedMethod;
-use crate::error::{DecodeError, EncodeError, MethodError};
+use crate::error::{DecodeError, EncodeError, MethodError, ProfileProblem};
 use crate::methods::FAMILIES;
 use crate::tensor::{Dtype, TensorView};
 
@@ -93,8 +93,21 @@ pub trait MethodFamily: Sync {
         parameters: &BTreeMap<String, ParameterValue>,
     ) -> Option<Result<Box<dyn Method>, MethodError>>;
 
-    /// The method of this name as containers use it, if it works in chunks.
-    fn chunked(&self, _name: &str) -> Option<Box<dyn ChunkedMethod>> {
+    /// The method of this name as containers use it, with its profile, if it works in chunks.
+    fn chunked(
+        &self,
+        _name: &str,
+        _profile: Option<&[u8]>,
+    ) -> Option<Result<Box<dyn ChunkedMethod>, ProfileProblem>> {
+        None
+    }
+
+    /// Learns a profile for the method of this name from tensors, if the method learns.
+    fn train(
+        &self,
+        _name: &str,
+        _tensors: &[TensorView<'_>],
+    ) -> Option<Result<Vec<u8>, EncodeError>> {
         None
     }
 

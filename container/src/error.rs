@@ -2,6 +2,7 @@
 
 use std::io;
 
+use llmcl_codecs::error::ProfileProblem;
 use llmcl_codecs::{DecodeError, EncodeError};
 use thiserror::Error;
 
@@ -80,6 +81,24 @@ pub enum ContainerError {
         name: String,
         /// The version of what it wrote.
         version: u8,
+    },
+    /// A profile that was not given.
+    #[error(
+        "the container needs a profile for {method:?}: the one whose BLAKE3 digest is {digest}"
+    )]
+    NoProfile {
+        /// The method.
+        method: String,
+        /// The digest.
+        digest: blake3::Hash,
+    },
+    /// A profile that the method cannot use.
+    #[error("{method:?}: {problem}")]
+    Profile {
+        /// The method.
+        method: String,
+        /// What is wrong.
+        problem: ProfileProblem,
     },
     /// A chunk was changed since it was written.
     #[error("{place} is damaged: its checksum is {found:016x}, {expected:016x} was written")]

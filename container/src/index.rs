@@ -1,6 +1,6 @@
 //! The index: which files there are, what of them is where, and how it is coded.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use llmcl_codecs::bytes::{ByteReader, write_varint};
 use llmcl_codecs::chunked::{self, ChunkedMethod, Chunks};
@@ -46,6 +46,8 @@ pub struct MethodEntry {
     pub name: String,
     /// The version of what it writes.
     pub version: u8,
+    /// The BLAKE3 digest of the profile that it needs, if it needs one.
+    pub profile: Option<blake3::Hash>,
 }
 
 /// A file.
@@ -153,6 +155,10 @@ impl Index {
         for method in &self.methods {
             write_text(&method.name, out);
             out.push(method.version);
+            out.push(u8::from(method.profile.is_some()));
+            if let Some(digest) = &method.profile {
+                out.extend_from_slice(digest.as_bytes());
+            }
         }
         write_varint(out, self.files.len() as u64);
         for file in &self.files {
@@ -166,8 +172,12 @@ impl Index {
         }
     }
 
-    /// Reads an index that lies at `end_of_chunks`.
-    pub(crate) fn read(bytes: &[u8], end_of_chunks: u64) -> Result<Index, ContainerError> {
+    /// Reads an index that lies at `end_of_chunks`. The methods that it names get their profiles from `profiles`.
+    pub(crate) fn read(
+        bytes: &[u8],
+        end_of_chunks: u64,
+        profiles: &Profiles<'_>,
+    ) -> Result<Index, ContainerError> {
         let at = end_of_chunks;
         let wrong = |source| ContainerError::Index { at, source };
         let mut reader = ByteReader::new(bytes);
@@ -179,7 +189,7 @@ impl Index {
         let mut methods = Vec::new();
         let mut chunked = Vec::new();
         for _ in 0..reader.varint("number of methods").map_err(wrong)? {
-            let (entry, method) = read_method(&mut reader, wrong)?;
+            let (entry, method) = read_method(&mut reader, profiles, wrong)?;
             methods.push(entry);
             chunked.push(method);
         }
@@ -235,15 +245,71 @@ fn entry(what: &'static str, name: &str, problem: &'static str) -> ContainerErro
     }
 }
 
+/// Profiles by their digests.
+pub(crate) type Profiles<'a> = HashMap<blake3::Hash, &'a [u8]>;
+
 fn read_method(
     reader: &mut ByteReader<'_>,
+    profiles: &Profiles<'_>,
     wrong: impl Fn(DecodeError) -> ContainerError + Copy,
 ) -> Result<(MethodEntry, Box<dyn ChunkedMethod>), ContainerError> {
     let name = read_text(reader, "name of a method").map_err(wrong)?;
     let version = reader.byte("version of a method").map_err(wrong)?;
-    match chunked::resolve(&name).filter(|method| method.version() == version) {
-        Some(method) => Ok((MethodEntry { name, version }, method)),
-        None => Err(ContainerError::Method { name, version }),
+    let at = reader.at();
+    let profile = match reader.byte("whether there is a profile").map_err(wrong)? {
+        0 => None,
+        1 => {
+            let digest = reader.array("digest of a profile").map_err(wrong)?;
+            Some(blake3::Hash::from_bytes(digest))
+        }
+        found => {
+            let what = "whether there is a profile";
+            return Err(wrong(field(what, at, "0 or 1", found.into())));
+        }
+    };
+    let entry = MethodEntry {
+        name,
+        version,
+        profile,
+    };
+    let method = entry.resolve(profiles)?;
+    Ok((entry, method))
+}
+
+impl MethodEntry {
+    /// The method, with its profile.
+    pub(crate) fn resolve(
+        &self,
+        profiles: &Profiles<'_>,
+    ) -> Result<Box<dyn ChunkedMethod>, ContainerError> {
+        let profile = match &self.profile {
+            None => None,
+            Some(digest) => match profiles.get(digest) {
+                Some(profile) => Some(*profile),
+                None => {
+                    return Err(ContainerError::NoProfile {
+                        method: self.name.clone(),
+                        digest: *digest,
+                    });
+                }
+            },
+        };
+        let method = chunked::resolve(&self.name, profile);
+        let method = method.filter(|method| {
+            let version = method.as_ref().map(|method| method.version());
+            version.unwrap_or(self.version) == self.version
+        });
+        match method {
+            Some(Ok(method)) => Ok(method),
+            Some(Err(problem)) => Err(ContainerError::Profile {
+                method: self.name.clone(),
+                problem,
+            }),
+            None => Err(ContainerError::Method {
+                name: self.name.clone(),
+                version: self.version,
+            }),
+        }
     }
 }
 

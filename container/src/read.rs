@@ -4,13 +4,13 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmcl_codecs::chunked::{self, Chunks};
+use llmcl_codecs::chunked::Chunks;
 use rayon::prelude::*;
 
 use crate::error::ContainerError;
 use crate::index::{
-    ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Segment, TAIL_BYTES,
-    VERSION, checksum,
+    ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Profiles, Segment,
+    TAIL_BYTES, VERSION, checksum,
 };
 
 /// Chunks a thread that are decoded before they are written.
@@ -20,6 +20,7 @@ const CHUNKS_A_THREAD: usize = 4;
 #[derive(Debug)]
 pub struct Container<'a> {
     bytes: &'a [u8],
+    profiles: Profiles<'a>,
     index: Index,
 }
 
@@ -42,13 +43,25 @@ impl<'a> Container<'a> {
         bytes.starts_with(&MAGIC)
     }
 
-    /// Reads the index of a container.
+    /// Reads the index of a container that needs no profiles.
     ///
     /// # Errors
     ///
-    /// Where it is none, is of another version, is cut off or damaged, or needs a method that is not there. Damage to
-    /// chunks is not looked for.
+    /// As [`open_with`](Self::open_with) has them.
     pub fn open(bytes: &'a [u8]) -> Result<Container<'a>, ContainerError> {
+        Self::open_with(bytes, &[])
+    }
+
+    /// Reads the index of a container. Methods find the profiles that they need among `profiles`, by their digests.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none, is of another version, is cut off or damaged, or needs a method or a profile that is not there.
+    /// Damage to chunks is not looked for.
+    pub fn open_with(
+        bytes: &'a [u8],
+        profiles: &[&'a [u8]],
+    ) -> Result<Container<'a>, ContainerError> {
         if !Self::looks_like(bytes) {
             return Err(ContainerError::NotAContainer);
         }
@@ -99,8 +112,14 @@ impl<'a> Container<'a> {
         if found != expected {
             return Err(ContainerError::IndexChecksum { expected, found });
         }
-        let index = Index::read(index, at)?;
-        Ok(Container { bytes, index })
+        let profiles = profiles.iter().map(|bytes| (blake3::hash(bytes), *bytes));
+        let profiles = profiles.collect();
+        let index = Index::read(index, at, &profiles)?;
+        Ok(Container {
+            bytes,
+            profiles,
+            index,
+        })
     }
 
     /// Whether it holds a file or a folder.
@@ -207,13 +226,8 @@ impl<'a> Container<'a> {
         file: &FileEntry,
         segment: &Segment,
     ) -> Result<Box<dyn Chunks>, ContainerError> {
-        // Every segment was opened when the index was read.
-        let entry = self.index.methods.get(segment.method);
-        let method = entry.and_then(|entry| chunked::resolve(&entry.name));
-        let method = method.ok_or_else(|| ContainerError::Method {
-            name: entry.map(|entry| entry.name.clone()).unwrap_or_default(),
-            version: entry.map_or(0, |entry| entry.version),
-        })?;
+        // Every segment was opened when the index was read, and its method's number was looked at.
+        let method = self.index.methods[segment.method].resolve(&self.profiles)?;
         segment
             .open(method.as_ref())
             .map_err(|source| ContainerError::Chunk {

@@ -140,7 +140,9 @@ impl Methods {
             .into_iter()
             .all(|dtype| chosen.takes(dtype));
         Methods {
-            other: chunked::resolve(OTHER_BYTES).filter(|_| !takes_all),
+            other: chunked::resolve(OTHER_BYTES, None)
+                .and_then(Result::ok)
+                .filter(|_| !takes_all),
             chosen,
         }
     }
@@ -157,6 +159,7 @@ impl Methods {
         let all = all.into_iter().flatten().map(|method| MethodEntry {
             name: method.name(),
             version: method.version(),
+            profile: method.profile().map(blake3::hash),
         });
         all.collect()
     }

@@ -15,13 +15,24 @@ use crate::text::tell;
 
 pub(crate) fn compress(arguments: &CompressArgs) -> Result<(), Exit> {
     let began = Instant::now();
-    let Some(method) = chunked::resolve(&arguments.method) else {
-        tell(&format!(
-            "error: there is no method `{}` that works in chunks; there are {}",
-            arguments.method,
-            method_names()
-        ));
-        return Err(Exit::Usage);
+    let profile = match &arguments.profile {
+        Some(path) => Some(Mapped::open(path).map_err(|error| not_read(path, &error))?),
+        None => None,
+    };
+    let method = match chunked::resolve(&arguments.method, profile.as_deref()) {
+        Some(Ok(method)) => method,
+        Some(Err(problem)) => {
+            tell(&format!("error: `{}`: {problem}", arguments.method));
+            return Err(Exit::Usage);
+        }
+        None => {
+            tell(&format!(
+                "error: there is no method `{}` that works in chunks; there are {}",
+                arguments.method,
+                method_names()
+            ));
+            return Err(Exit::Usage);
+        }
     };
     let (form, files) = inputs(&arguments.input)?;
     let mut output = OutputFile::create(&arguments.output, arguments.common.force)?;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -19,29 +19,45 @@ use crate::text::tell;
 /// Opens a container and hands it on.
 pub(super) fn with_container<R>(
     path: &Path,
+    profiles: &[PathBuf],
     work: impl FnOnce(&Container<'_>) -> Result<R, Exit>,
 ) -> Result<R, Exit> {
-    let mapped = Mapped::open(path).map_err(|error| {
-        tell(&format!("error: cannot read {}: {error}", path.display()));
-        Exit::NotReady
-    })?;
-    let container = Container::open(&mapped).map_err(|error| {
+    let open = |path: &Path| {
+        Mapped::open(path).map_err(|error| {
+            tell(&format!("error: cannot read {}: {error}", path.display()));
+            Exit::NotReady
+        })
+    };
+    let mapped = open(path)?;
+    let profiles = profiles
+        .iter()
+        .map(|path| open(path))
+        .collect::<Result<Vec<Mapped>, Exit>>()?;
+    let profiles: Vec<&[u8]> = profiles.iter().map(|profile| &**profile).collect();
+    let container = Container::open_with(&mapped, &profiles).map_err(|error| {
         tell(&format!("in {}:", path.display()));
         tell_error(&error);
-        Exit::Failed
+        match error {
+            ContainerError::NoProfile { .. } => Exit::NotReady,
+            _ => Exit::Failed,
+        }
     })?;
     work(&container)
 }
 
 pub(crate) fn decompress(arguments: &DecompressArgs) -> Result<(), Exit> {
     let began = Instant::now();
-    let bytes = with_container(&arguments.input, |container| match &arguments.tensor {
-        Some(name) => tensor(arguments, container, name),
-        None => match (container.form(), container.files()) {
-            (Form::File, [file]) => single(arguments, container, file),
-            _ => folder(arguments, container),
+    let bytes = with_container(
+        &arguments.input,
+        &arguments.profiles,
+        |container| match &arguments.tensor {
+            Some(name) => tensor(arguments, container, name),
+            None => match (container.form(), container.files()) {
+                (Form::File, [file]) => single(arguments, container, file),
+                _ => folder(arguments, container),
+            },
         },
-    })?;
+    )?;
     tell(&format!(
         "{}: {} in {}",
         arguments.output.display(),

@@ -11,7 +11,7 @@ use crate::size;
 use crate::text;
 
 pub(crate) fn inspect(arguments: &InspectArgs) -> Result<(), Exit> {
-    with_container(&arguments.input, |container| {
+    with_container(&arguments.input, &arguments.profiles, |container| {
         let mut rows = vec![
             [
                 "what", "type", "shape", "bytes", "encoded", "ratio", "method", "chunks",

@@ -31,6 +31,9 @@ pub(crate) struct CompressArgs {
     /// The method for tensors of floats; other bytes are left to zstd
     #[arg(long, value_name = "NAME", default_value = "exponent_mantissa_scaled")]
     pub(crate) method: String,
+    /// The profile that the method needs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
@@ -49,6 +52,9 @@ pub(crate) struct DecompressArgs {
     /// Write only these elements of it, such as 0..1024, counted row by row; the last one is not among them
     #[arg(long, value_name = "FROM..TO", requires = "tensor")]
     pub(crate) range: Option<String>,
+    /// A profile that the container needs
+    #[arg(long = "profile", value_name = "FILE")]
+    pub(crate) profiles: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
@@ -58,6 +64,9 @@ pub(crate) struct DecompressArgs {
 pub(crate) struct InspectArgs {
     /// The container
     pub(crate) input: PathBuf,
+    /// A profile that the container needs
+    #[arg(long = "profile", value_name = "FILE")]
+    pub(crate) profiles: Vec<PathBuf>,
 }
 
 /// What both take.

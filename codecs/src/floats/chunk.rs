@@ -47,6 +47,7 @@ fn is_constant(kind: FloatType, data: &[u8]) -> bool {
 ///
 /// [`EncodeError::Backend`] where libzstd fails.
 pub(crate) fn encode_chunk<C: FloatCoder>(
+    coder: &C,
     tables: &C::Tables,
     kind: FloatType,
     first: u64,
@@ -94,8 +95,8 @@ pub(crate) fn encode_chunk<C: FloatCoder>(
         Some(&CODED_AS_BF16) => FloatLayout::Bf16,
         _ => kind.layout(),
     };
-    let coder = &mut scratch.coder;
-    accounting.tables = C::encode(tables, layout, first, words, coder, out);
+    let own = &mut scratch.coder;
+    accounting.tables = coder.encode(tables, layout, first, words, own, out);
     if repeats::may_repeat(data) {
         scratch.frame.clear();
         repeats::write_frame(data, &mut scratch.frame)?;
@@ -122,6 +123,7 @@ pub(crate) fn encode_chunk<C: FloatCoder>(
 ///
 /// Where bytes are missing, or are not what [`encode_chunk`] writes.
 pub(crate) fn decode_chunk<C: FloatCoder>(
+    coder: &C,
     tables: &C::Tables,
     kind: FloatType,
     first: u64,
@@ -131,7 +133,7 @@ pub(crate) fn decode_chunk<C: FloatCoder>(
 ) -> Result<(), DecodeError> {
     let at = reader.at();
     let mode = reader.byte("mode of a chunk")?;
-    let coder = &mut scratch.coder;
+    let own = &mut scratch.coder;
     match (mode, kind) {
         (STORED, _) => {
             let stored = reader.take(data.len() as u64, "stored chunk")?;
@@ -147,21 +149,21 @@ pub(crate) fn decode_chunk<C: FloatCoder>(
         }
         (CODED, FloatType::Bf16 | FloatType::F16) => {
             let words = data.as_chunks_mut().0;
-            C::decode(tables, kind.layout(), first, reader, coder, words)
+            coder.decode(tables, kind.layout(), first, reader, own, words)
         }
         (CODED, FloatType::F32) => {
             let singles = data.as_chunks_mut().0;
             scratch.beneath.read(singles.len(), reader)?;
             scratch.words.resize(singles.len(), [0; 2]);
             let words = scratch.words.as_mut_slice();
-            C::decode(tables, kind.layout(), first, reader, coder, words)?;
+            coder.decode(tables, kind.layout(), first, reader, own, words)?;
             scratch.beneath.join(words, singles);
             Ok(())
         }
         (CODED_AS_BF16, FloatType::F16) => {
             let words = data.as_chunks_mut().0;
             let layout = FloatLayout::Bf16;
-            C::decode(tables, layout, first, reader, coder, words)?;
+            coder.decode(tables, layout, first, reader, own, words)?;
             if born::to_f16(words) {
                 return Ok(());
             }

@@ -7,7 +7,7 @@ use super::tensor::{FloatTensor, FloatType, Matrix};
 use super::{FloatCoder, FloatMethod};
 use crate::bytes::ByteReader;
 use crate::chunked::{ChunkedMethod, Chunks};
-use crate::error::{DecodeError, EncodeError};
+use crate::error::{DecodeError, EncodeError, ProfileProblem};
 use crate::method::Method;
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::check_tensors;
@@ -17,20 +17,28 @@ type Pool<C> = Arc<Mutex<Vec<ChunkScratch<<C as FloatCoder>::Scratch>>>>;
 
 /// The chunked method of a coder.
 pub(crate) struct FloatChunked<C: FloatCoder> {
+    coder: Arc<C>,
+    profile: Option<Vec<u8>>,
     pool: Pool<C>,
 }
 
 impl<C: FloatCoder> FloatChunked<C> {
-    pub(crate) fn new() -> Self {
-        FloatChunked {
+    /// The method with its profile.
+    pub(crate) fn with_profile(
+        profile: Option<&[u8]>,
+    ) -> Result<Box<dyn ChunkedMethod>, ProfileProblem> {
+        Ok(Box::new(FloatChunked {
+            coder: Arc::new(C::with_profile(profile)?),
+            profile: profile.map(<[u8]>::to_vec),
             pool: Pool::<C>::default(),
-        }
+        }))
     }
 
     fn chunks(&self, kind: FloatType, matrix: Matrix, tables: C::Tables) -> Box<dyn Chunks> {
         let mut written = Vec::new();
         C::write_tables(&tables, &mut written);
         Box::new(FloatChunks::<C> {
+            coder: Arc::clone(&self.coder),
             kind,
             weights: C::chunk_weights(&tables, matrix),
             tables,
@@ -49,6 +57,10 @@ impl<C: FloatCoder> ChunkedMethod for FloatChunked<C> {
         C::VERSION
     }
 
+    fn profile(&self) -> Option<&[u8]> {
+        self.profile.as_deref()
+    }
+
     fn takes(&self, dtype: Dtype) -> bool {
         FloatType::of(dtype).is_some()
     }
@@ -63,7 +75,7 @@ impl<C: FloatCoder> ChunkedMethod for FloatChunked<C> {
                 dtype: view.dtype,
             });
         };
-        Ok(self.chunks(tensor.kind, tensor.matrix, C::fit(&tensor)))
+        Ok(self.chunks(tensor.kind, tensor.matrix, self.coder.fit(&tensor)))
     }
 
     fn open(
@@ -90,6 +102,7 @@ impl<C: FloatCoder> ChunkedMethod for FloatChunked<C> {
 }
 
 struct FloatChunks<C: FloatCoder> {
+    coder: Arc<C>,
     kind: FloatType,
     weights: u64,
     tables: C::Tables,
@@ -126,7 +139,15 @@ impl<C: FloatCoder> Chunks for FloatChunks<C> {
     fn encode(&self, first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let first = first / self.kind.bytes() as u64;
         self.with_scratch(|scratch| {
-            encode_chunk::<C>(&self.tables, self.kind, first, data, scratch, out)
+            encode_chunk(
+                &*self.coder,
+                &self.tables,
+                self.kind,
+                first,
+                data,
+                scratch,
+                out,
+            )
         })?;
         Ok(())
     }
@@ -135,7 +156,15 @@ impl<C: FloatCoder> Chunks for FloatChunks<C> {
         let first = first / self.kind.bytes() as u64;
         let mut reader = ByteReader::new(encoded);
         self.with_scratch(|scratch| {
-            decode_chunk::<C>(&self.tables, self.kind, first, &mut reader, scratch, data)
+            decode_chunk(
+                &*self.coder,
+                &self.tables,
+                self.kind,
+                first,
+                &mut reader,
+                scratch,
+                data,
+            )
         })?;
         reader.finish()
     }

@@ -21,11 +21,11 @@ pub(crate) use tensor::{FloatTensor, Matrix};
 pub(crate) use unit::FloatMethod;
 
 use crate::bytes::ByteReader;
-use crate::error::DecodeError;
+use crate::error::{DecodeError, ProfileProblem};
 use crate::float::FloatLayout;
 
 /// Codes chunks of 16-bit floats.
-pub(crate) trait FloatCoder: Send + Sync + 'static {
+pub(crate) trait FloatCoder: Sized + Send + Sync + 'static {
     /// The method's name.
     const NAME: &'static str;
     /// The version of its format.
@@ -37,8 +37,11 @@ pub(crate) trait FloatCoder: Send + Sync + 'static {
     /// Space used again from chunk to chunk.
     type Scratch: Default + Send;
 
+    /// The coder, with its profile. Most refuse one.
+    fn with_profile(profile: Option<&[u8]>) -> Result<Self, ProfileProblem>;
+
     /// Fits what the chunks of a tensor share.
-    fn fit(tensor: &FloatTensor<'_>) -> Self::Tables;
+    fn fit(&self, tensor: &FloatTensor<'_>) -> Self::Tables;
 
     /// Appends it.
     fn write_tables(tables: &Self::Tables, out: &mut Vec<u8>);
@@ -60,6 +63,7 @@ pub(crate) trait FloatCoder: Send + Sync + 'static {
     ///
     /// `first` is the number of weights of the tensor before it.
     fn encode(
+        &self,
         tables: &Self::Tables,
         layout: FloatLayout,
         first: u64,
@@ -74,6 +78,7 @@ pub(crate) trait FloatCoder: Send + Sync + 'static {
     ///
     /// Where bytes are missing, or are not what `encode` writes.
     fn decode(
+        &self,
         tables: &Self::Tables,
         layout: FloatLayout,
         first: u64,
@@ -81,4 +86,12 @@ pub(crate) trait FloatCoder: Send + Sync + 'static {
         scratch: &mut Self::Scratch,
         words: &mut [[u8; 2]],
     ) -> Result<(), DecodeError>;
+}
+
+/// Refuses a profile for a coder that needs none.
+pub(crate) fn without_profile<C>(profile: Option<&[u8]>, coder: C) -> Result<C, ProfileProblem> {
+    match profile {
+        None => Ok(coder),
+        Some(_) => Err(ProfileProblem::NotUsed),
+    }
 }

@@ -3,8 +3,8 @@
 //!
 //! The weights of a matrix lie around a scale. Near it, the density falls within an octave, so that the upper mantissa
 //! bits are worth coding; far below it is flat, so that they are not. A [`Split`] follows that: an octave from
-//! [`FINE_FROM`] to [`FINE_TO`] above the reference has a symbol for each eighth of it, one further down has a single
-//! symbol and the three bits beside, and what lies outside of that is escaped. What needs something beside its symbol is
+//! [`FINE_FROM`] to [`FINE_TO`] above the reference has a symbol for each eighth of it, one further down or up, where there
+//! are few weights, has a single symbol and the three bits beside, and what lies outside of that is escaped. What needs something beside its symbol is
 //! rare, and its symbol has the highest bit set.
 
 use crate::float::FloatLayout;
@@ -12,15 +12,19 @@ use crate::float::FloatLayout;
 /// Mantissa bits that may be coded.
 pub(crate) const UPPER_BITS: u32 = 3;
 /// The first octave, relative to the reference, that is divided.
-pub(crate) const FINE_FROM: i32 = -8;
+pub(crate) const FINE_FROM: i32 = -7;
 /// The last octave.
-const FINE_TO: i32 = 3;
+const FINE_TO: i32 = 2;
 /// How many symbols the divided octaves have, from 0 on.
 pub(crate) const FINE: u16 = ((FINE_TO - FINE_FROM + 1) << UPPER_BITS) as u16;
 /// The first octave that has a symbol.
 const COARSE_FROM: i32 = -24;
-/// The symbol of that octave. Those up to [`FINE_FROM`] follow.
+/// The symbol of that octave. Those up to [`FINE_FROM`] follow, and then those from [`FINE_TO`] on.
 const COARSE: u8 = RARE;
+/// The last octave that has a symbol.
+const COARSE_TO: i32 = 9;
+/// The divided octaves, which those above them have no gap for.
+const FINE_OCTAVES: i32 = FINE_TO - FINE_FROM + 1;
 /// Symbols from here on need something beside them.
 pub(crate) const RARE: u8 = 0x80;
 /// The symbol of what lies outside.
@@ -57,9 +61,10 @@ impl Split {
                 symbol: eighth as u8,
                 beside: Beside::Nothing,
             }
-        } else if (COARSE_FROM..FINE_FROM).contains(&octave) {
+        } else if (COARSE_FROM..=COARSE_TO).contains(&octave) {
+            let above = if octave > FINE_TO { FINE_OCTAVES } else { 0 };
             Split {
-                symbol: COARSE + (octave - COARSE_FROM) as u8,
+                symbol: COARSE + (octave - COARSE_FROM - above) as u8,
                 beside: Beside::Upper(upper as u8),
             }
         } else {
@@ -80,8 +85,13 @@ pub(crate) fn fine_base(reference: i16) -> i16 {
 /// Exponent and upper mantissa bits of a weight whose symbol is that of an octave that is not divided, or of any other
 /// symbol from [`RARE`] on but [`ESCAPE`].
 pub(crate) fn coarse(symbol: u8, upper: u16, reference: i16) -> u16 {
-    let octave = i16::from(symbol) - i16::from(COARSE) + COARSE_FROM as i16 + reference;
-    (octave << UPPER_BITS) as u16 | upper
+    let octave = i16::from(symbol) - i16::from(COARSE) + COARSE_FROM as i16;
+    let above = if octave >= FINE_FROM as i16 {
+        FINE_OCTAVES as i16
+    } else {
+        0
+    };
+    ((octave + above + reference) << UPPER_BITS) as u16 | upper
 }
 
 /// Exponent and upper mantissa bits of a word.

@@ -121,6 +121,9 @@ fn rest_of(layout: FloatLayout) -> Rest {
     }
 }
 
+/// Which symbols have frequencies. Others are escaped.
+pub(crate) type Known = [bool; 256];
+
 /// How often each symbol occurs in each class.
 pub(crate) type Counts = [[u32; 256]; PHASES];
 
@@ -130,6 +133,7 @@ fn split_block(
     layout: FloatLayout,
     at: usize,
     words: &[[u8; 2]],
+    known: Option<&Known>,
     scratch: &mut Scratch,
     beside: &mut impl FnMut(Beside),
 ) {
@@ -140,6 +144,12 @@ fn split_block(
     scratch.symbols.resize(start + words.len(), 0);
     let symbols = scratch.symbols.get_mut(start..).unwrap_or(&mut []);
     fill_symbols(layout, words, sums, symbols);
+    let is_known = |symbol: u8| known.is_none_or(|known| known[usize::from(symbol)]);
+    if known.is_some() {
+        for symbol in symbols.iter_mut().filter(|symbol| !is_known(**symbol)) {
+            *symbol = ESCAPE;
+        }
+    }
     if !references.columns.is_empty() {
         scratch.classes.resize(start + words.len(), 0);
         let classes = scratch.classes.get_mut(start..).unwrap_or(&mut []);
@@ -152,8 +162,13 @@ fn split_block(
         };
         let whole = exponent_and_upper(layout, u16::from_le_bytes(*word));
         let split = Split::of(whole, reference(*sum, bias).into());
-        *symbol = split.symbol;
-        beside(split.beside);
+        if is_known(split.symbol) {
+            *symbol = split.symbol;
+            beside(split.beside);
+        } else {
+            *symbol = ESCAPE;
+            beside(Beside::Escaped(whole));
+        }
     });
 }
 
@@ -221,6 +236,7 @@ pub(crate) fn survey(
             layout,
             number * BLOCK,
             words,
+            None,
             scratch,
             &mut |beside| {
                 bits += match beside {
@@ -246,8 +262,8 @@ pub(crate) struct Classing {
 impl Classing {
     /// The one that takes the fewest bits in all: tables of more classes say more, and take more.
     ///
-    /// Symbols were counted on `part` of the weights, and there are `chunks` chunks with tables of their own.
-    pub(crate) fn best(counts: &Counts, part: f64, chunks: f64) -> Classing {
+    /// Symbols were counted on `part` of the weights.
+    pub(crate) fn best(counts: &Counts, part: f64) -> Classing {
         let mut best: Option<Classing> = None;
         for shift in 0..=PHASE_BITS {
             let (mut symbol_bits, mut table_bits) = (0.0, 0.0);
@@ -258,7 +274,7 @@ impl Classing {
                 if let Some(frequencies) = frequencies_of(counts) {
                     frequencies.write(&mut table);
                 }
-                table_bits += 8.0 * table.len() as f64 * chunks;
+                table_bits += 8.0 * table.len() as f64;
             }
             let next = Classing {
                 shift,
@@ -301,13 +317,13 @@ fn frequencies_of(counts: &[u32; 256]) -> Option<Frequencies> {
     })
 }
 
-/// Appends a chunk. Returns how many bytes of it are tables.
-pub(crate) fn encode(
+/// Fills `scratch` with what words are made of, and returns how many upper mantissa bits stand beside.
+fn split(
     references: References<'_>,
     layout: FloatLayout,
     words: &[[u8; 2]],
+    known: Option<&Known>,
     scratch: &mut Scratch,
-    out: &mut Vec<u8>,
 ) -> u64 {
     scratch.symbols.clear();
     scratch.classes.clear();
@@ -319,29 +335,60 @@ pub(crate) fn encode(
     escaped.clear();
     let mut uppers = 0;
     let mut bits = BitWriter::new(&mut beside);
+    let mut stand_beside = |beside| match beside {
+        Beside::Nothing => {}
+        Beside::Upper(upper) => {
+            uppers += 1;
+            bits.put(u32::from(upper), UPPER_BITS);
+        }
+        Beside::Escaped(whole) => escaped.extend(whole.to_le_bytes()),
+    };
     for (number, words) in words.chunks(BLOCK).enumerate() {
+        let at = number * BLOCK;
         split_block(
             references,
             layout,
-            number * BLOCK,
+            at,
             words,
+            known,
             scratch,
-            &mut |beside| match beside {
-                Beside::Nothing => {}
-                Beside::Upper(upper) => {
-                    uppers += 1;
-                    bits.put(upper.into(), UPPER_BITS);
-                }
-                Beside::Escaped(whole) => escaped.extend(whole.to_le_bytes()),
-            },
+            &mut stand_beside,
         );
     }
     bits.finish();
+    (scratch.beside, scratch.escaped) = (beside, escaped);
+    uppers
+}
+
+/// Appends what stands beside the symbols.
+fn write_beside(
+    layout: FloatLayout,
+    words: &[[u8; 2]],
+    uppers: u64,
+    scratch: &Scratch,
+    out: &mut Vec<u8>,
+) {
+    write_varint(out, uppers);
+    write_varint(out, scratch.escaped.len() as u64 / 2);
+    out.extend_from_slice(&scratch.beside);
+    out.extend_from_slice(&scratch.escaped);
+    rest_of(layout).split(words, out);
+}
+
+/// Appends a chunk. Returns how many bytes of it are tables.
+pub(crate) fn encode(
+    references: References<'_>,
+    layout: FloatLayout,
+    words: &[[u8; 2]],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> u64 {
+    let uppers = split(references, layout, words, None, scratch);
     let mut counts = [[0; 256]; PHASES];
     count(&scratch.symbols, &scratch.classes, &mut counts);
     let shift = match references.columns.is_empty() {
         true => PHASE_BITS,
-        false => Classing::best(&counts, 1.0, 1.0).shift,
+        false => Classing::best(&counts, 1.0).shift,
     };
     scratch
         .classes
@@ -357,11 +404,7 @@ pub(crate) fn encode(
         }
     }
     let table_bytes = (out.len() - before) as u64;
-    write_varint(out, uppers);
-    write_varint(out, escaped.len() as u64 / 2);
-    out.extend_from_slice(&beside);
-    out.extend_from_slice(&escaped);
-    rest_of(layout).split(words, out);
+    write_beside(layout, words, uppers, scratch, out);
     let Scratch {
         symbols,
         classes,
@@ -373,8 +416,68 @@ pub(crate) fn encode(
     } else if let Some(table) = tables.first() {
         rans::encode(symbols, table, words, out);
     }
-    (scratch.beside, scratch.escaped) = (beside, escaped);
     table_bytes
+}
+
+/// Counts the symbols of words that share a scale, by the class of the scale.
+pub(crate) fn count_words(
+    scale: i16,
+    layout: FloatLayout,
+    words: &[[u8; 2]],
+    scratch: &mut Scratch,
+    counts: &mut Counts,
+) {
+    let references = References {
+        rows: &[scale],
+        columns: &[],
+    };
+    split(references, layout, words, None, scratch);
+    for &symbol in &scratch.symbols {
+        counts[class_of(scale)][usize::from(symbol)] += 1;
+    }
+}
+
+/// The class of weights of a scale.
+pub(crate) fn class_of(scale: i16) -> usize {
+    (scale & (PHASES as i16 - 1)) as usize
+}
+
+/// Appends a chunk of words that share a scale and whose frequencies are known beforehand: what [`encode`] writes, but
+/// for classes and frequencies.
+pub(crate) fn encode_known(
+    scale: i16,
+    layout: FloatLayout,
+    words: &[[u8; 2]],
+    (table, known): (&EncoderTable, &Known),
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
+    let references = References {
+        rows: &[scale],
+        columns: &[],
+    };
+    let uppers = split(references, layout, words, Some(known), scratch);
+    write_beside(layout, words, uppers, scratch, out);
+    rans::encode(&scratch.symbols, table, &mut scratch.words, out);
+}
+
+/// Takes a chunk that [`encode_known`] wrote and fills `words`.
+///
+/// # Errors
+///
+/// Where bytes are missing, or are not what it writes.
+pub(crate) fn decode_known(
+    scale: i16,
+    layout: FloatLayout,
+    table: &DecoderTable,
+    reader: &mut ByteReader<'_>,
+    words: &mut [[u8; 2]],
+) -> Result<(), DecodeError> {
+    let references = References {
+        rows: &[scale],
+        columns: &[],
+    };
+    decode_symbols(references, layout, PHASE_BITS, table, reader, words)
 }
 
 /// Takes a chunk and fills `words`.
@@ -402,6 +505,17 @@ pub(crate) fn decode(
         .map(|_| Frequencies::read(reader))
         .collect::<Result<Vec<_>, _>>()?;
     let table = DecoderTable::new(&frequencies);
+    decode_symbols(references, layout, shift, &table, reader, words)
+}
+
+fn decode_symbols(
+    references: References<'_>,
+    layout: FloatLayout,
+    shift: u32,
+    table: &DecoderTable,
+    reader: &mut ByteReader<'_>,
+    words: &mut [[u8; 2]],
+) -> Result<(), DecodeError> {
     let at = reader.at();
     let uppers = reader.varint("number of upper mantissa bits")?;
     let escapes = reader.varint("number of escaped weights")?;
@@ -427,10 +541,10 @@ pub(crate) fn decode(
         escapes: 0,
     };
     if shift < PHASE_BITS {
-        rans::decode(reader, &table, weights, &mut joiner)?;
+        rans::decode(reader, table, weights, &mut joiner)?;
     } else {
         references.sums(0, &mut joiner.sums);
-        rans::decode(reader, &table, weights, &mut |at, symbols: &mut [u8]| {
+        rans::decode(reader, table, weights, &mut |at, symbols: &mut [u8]| {
             // Without columns they are the same for every block.
             if !references.columns.is_empty() {
                 references.sums(at, &mut joiner.sums[..symbols.len()]);

@@ -4,7 +4,7 @@
 //! octave is left is the weight's *phase*. Sums and shifts of small integers, so that a decoder has nothing to compute
 //! that could come out otherwise elsewhere.
 
-use super::tensor::{FloatTensor, FloatType, Matrix};
+use super::tensor::{FloatTensor, Matrix};
 use crate::bytes::{ByteReader, write_varint};
 use crate::error::DecodeError;
 use crate::float::FloatLayout;
@@ -51,7 +51,7 @@ impl Scales {
     /// Appends the written form. There is one scale at least.
     pub(crate) fn write(quarters: &[i16], out: &mut Vec<u8>) {
         let least = quarters.iter().copied().min().unwrap_or(0);
-        write_varint(out, zigzag(least));
+        write_one(least, out);
         let above: Vec<u8> = quarters.iter().map(|scale| (scale - least) as u8).collect();
         let mut counts = [0; 256];
         for &byte in &above {
@@ -74,15 +74,7 @@ impl Scales {
         count: usize,
         reader: &mut ByteReader<'_>,
     ) -> Result<(), DecodeError> {
-        let at = reader.at();
-        let written = reader.varint(WHAT)?;
-        let least = unzigzag(written).filter(|least| least.abs() <= MOST);
-        let least = least.ok_or(DecodeError::Field {
-            what: WHAT,
-            at,
-            expected: "from -2000 to 2000",
-            found: written,
-        })?;
+        let least = read_one(reader)?;
         let table = DecoderTable::new(&[Frequencies::read(reader)?]);
         self.quarters.clear();
         let quarters = &mut self.quarters;
@@ -91,6 +83,28 @@ impl Scales {
             Ok(())
         })
     }
+}
+
+/// Takes a scale.
+///
+/// # Errors
+///
+/// [`DecodeError::Truncated`] where bytes are missing, [`DecodeError::Field`] where no scale is so large.
+pub(crate) fn read_one(reader: &mut ByteReader<'_>) -> Result<i16, DecodeError> {
+    let at = reader.at();
+    let written = reader.varint(WHAT)?;
+    let scale = unzigzag(written).filter(|scale| scale.abs() <= MOST);
+    scale.ok_or(DecodeError::Field {
+        what: WHAT,
+        at,
+        expected: "from -2000 to 2000",
+        found: written,
+    })
+}
+
+/// Appends a scale: a variable-length integer, the sign in its lowest bit.
+pub(crate) fn write_one(scale: i16, out: &mut Vec<u8>) {
+    write_varint(out, zigzag(scale));
 }
 
 fn zigzag(number: i16) -> u64 {
@@ -162,22 +176,16 @@ vectorized! {
 
 /// The scale of words that share one.
 pub(crate) fn fit_one(layout: FloatLayout, words: &[[u8; 2]]) -> Scales {
-    let kind = match layout {
-        FloatLayout::Bf16 => FloatType::Bf16,
-        FloatLayout::F16 => FloatType::F16,
+    let matrix = Matrix {
+        rows: 1,
+        columns: words.len() as u64,
     };
-    let tensor = FloatTensor {
-        kind,
-        matrix: Matrix {
-            rows: 1,
-            columns: words.len() as u64,
-        },
-        data: words.as_flattened(),
-    };
-    // Every eighth piece will do: it is rounded to an octave.
+    let tensor = FloatTensor::of_words(layout, matrix, words);
+    // Of many, every eighth piece will do: it is rounded to a quarter of an octave.
+    let step = if words.len() > MANY { 8 * PIECE } else { PIECE };
     let mut magnitudes = [0.0; PIECE];
     let (mut sum, mut count) = (0.0, 0);
-    for first in (0..words.len()).step_by(8 * PIECE) {
+    for first in (0..words.len()).step_by(step) {
         let magnitudes = &mut magnitudes[..PIECE.min(words.len() - first)];
         tensor.magnitudes(first, magnitudes);
         sum += f64::from(product(magnitudes, &[1.0; PIECE]));
@@ -187,9 +195,11 @@ pub(crate) fn fit_one(layout: FloatLayout, words: &[[u8; 2]]) -> Scales {
 }
 
 const PIECE: usize = 256;
+const MANY: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {
+    use super::super::tensor::FloatType;
     use super::*;
     use proptest::prelude::*;
 

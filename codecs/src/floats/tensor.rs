@@ -117,6 +117,22 @@ impl<'a> FloatTensor<'a> {
         })
     }
 
+    /// A matrix of words.
+    pub(crate) fn of_words(
+        layout: FloatLayout,
+        matrix: Matrix,
+        words: &'a [[u8; 2]],
+    ) -> FloatTensor<'a> {
+        FloatTensor {
+            kind: match layout {
+                FloatLayout::Bf16 => FloatType::Bf16,
+                FloatLayout::F16 => FloatType::F16,
+            },
+            matrix,
+            data: words.as_flattened(),
+        }
+    }
+
     /// The layout of the words that its weights are coded by.
     pub(crate) fn layout(&self) -> FloatLayout {
         self.kind.layout()

@@ -23,7 +23,7 @@ use crate::bytes::{ByteReader, CountingWriter, put_decoded, write_varint};
 use crate::error::{DecodeError, EncodeError};
 use crate::method::Method;
 use crate::tensor::{Dtype, TensorView};
-use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
+use crate::unit::check_tensors;
 
 /// The method of a coder.
 pub(crate) struct FloatMethod<C>(PhantomData<C>);
@@ -45,7 +45,10 @@ impl<C: FloatCoder> Method for FloatMethod<C> {
         profile: Option<&[u8]>,
         out: &mut dyn Write,
     ) -> Result<Accounting, EncodeError> {
-        refuse_profile(self, profile)?;
+        let coder = C::with_profile(profile).map_err(|problem| EncodeError::Profile {
+            method: self.name(),
+            problem,
+        })?;
         let total = check_tensors(self, tensors)?;
         let mut out = CountingWriter::new(out);
         let mut accounting = Accounting::default();
@@ -69,14 +72,14 @@ impl<C: FloatCoder> Method for FloatMethod<C> {
             write_varint(&mut bytes, matrix.columns);
             let before = bytes.len();
             accounting.container += (before - start) as u64;
-            let tables = C::fit(&tensor);
+            let tables = coder.fit(&tensor);
             C::write_tables(&tables, &mut bytes);
             accounting.tables += (bytes.len() - before) as u64;
             let mut first = 0;
             let chunk = C::chunk_weights(&tables, matrix);
             for data in data.chunks(chunk as usize * kind.bytes()) {
                 accounting +=
-                    encode_chunk::<C>(&tables, kind, first, data, &mut scratch, &mut bytes)?;
+                    encode_chunk(&coder, &tables, kind, first, data, &mut scratch, &mut bytes)?;
                 out.put(&bytes)?;
                 bytes.clear();
                 first += chunk;
@@ -93,7 +96,10 @@ impl<C: FloatCoder> Method for FloatMethod<C> {
         profile: Option<&[u8]>,
         out: &mut dyn Write,
     ) -> Result<(), DecodeError> {
-        refuse_profile_to_decode(self, profile)?;
+        let coder = C::with_profile(profile).map_err(|problem| DecodeError::Profile {
+            method: self.name(),
+            problem,
+        })?;
         let mut reader = ByteReader::new(encoded);
         let version = reader.byte("version")?;
         if version != C::VERSION {
@@ -136,7 +142,15 @@ impl<C: FloatCoder> Method for FloatMethod<C> {
             while first < weights {
                 let length = chunk.min(weights - first) as usize * kind.bytes();
                 data.resize(length, 0);
-                decode_chunk::<C>(&tables, kind, first, &mut reader, &mut scratch, &mut data)?;
+                decode_chunk(
+                    &coder,
+                    &tables,
+                    kind,
+                    first,
+                    &mut reader,
+                    &mut scratch,
+                    &mut data,
+                )?;
                 put_decoded(out, &data)?;
                 first += chunk;
             }

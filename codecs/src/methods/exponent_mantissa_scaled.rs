@@ -7,12 +7,13 @@
 //!
 //! # Format
 //!
-//! Units, tensors and the modes of chunks are those of all float methods. What the chunks of a tensor share is a byte: 0,
-//! or 1 with the scales of its columns after it ([`Scales`]). Chunks are of [`CHUNK_WEIGHTS`] weights, or of as many rows
-//! as do not hold more, and one at least. A coded chunk is
+//! Units, tensors and the modes of chunks are those of all float methods. The chunks of a tensor share nothing. They are
+//! of [`CHUNK_WEIGHTS`] weights; those of a matrix of at least [`LEAST_SIDE`] rows, and of that many to [`CHUNK_WEIGHTS`] /
+//! [`LEAST_SIDE`] columns, of as many rows as do not hold more. A coded chunk is
 //!
 //! | field |
 //! | --- |
+//! | 0; or 1 and the scales of its columns ([`Scales`]), if it is of so many rows itself |
 //! | the scales of its rows; without scales of columns, one of all weights |
 //! | the weights relative to them, see [`relative`](crate::floats::relative) |
 
@@ -20,21 +21,21 @@ use std::collections::BTreeMap;
 
 use crate::bytes::ByteReader;
 use crate::chunked::ChunkedMethod;
-use crate::error::{DecodeError, MethodError};
+use crate::error::{DecodeError, MethodError, ProfileProblem};
 use crate::float::FloatLayout;
 use crate::floats::relative::{self, Classing, Counts, References};
 use crate::floats::scales::{PHASES, Scales, fit, fit_one};
-use crate::floats::{FloatChunked, FloatCoder, FloatMethod, FloatTensor, Matrix};
+use crate::floats::{FloatChunked, FloatCoder, FloatMethod, FloatTensor, Matrix, without_profile};
 use crate::method::{Method, MethodFamily, ParameterValue};
 
 const NAME: &str = "exponent_mantissa_scaled";
 
 /// Weights of a chunk.
-const CHUNK_WEIGHTS: u64 = 1 << 19;
+const CHUNK_WEIGHTS: u64 = 1 << 20;
 /// Rows and columns from which on scales can pay.
 const LEAST_SIDE: u64 = 32;
 /// Weights on which it is tried whether scales pay.
-const TRIED_WEIGHTS: usize = 1 << 19;
+const TRIED_WEIGHTS: usize = 1 << 17;
 
 pub(super) struct Family;
 
@@ -59,8 +60,12 @@ impl MethodFamily for Family {
         (name == NAME).then(|| Ok(Box::new(FloatMethod::<Coder>::new()) as Box<dyn Method>))
     }
 
-    fn chunked(&self, name: &str) -> Option<Box<dyn ChunkedMethod>> {
-        (name == NAME).then(|| Box::new(FloatChunked::<Coder>::new()) as Box<dyn ChunkedMethod>)
+    fn chunked(
+        &self,
+        name: &str,
+        profile: Option<&[u8]>,
+    ) -> Option<Result<Box<dyn ChunkedMethod>, ProfileProblem>> {
+        (name == NAME).then(|| FloatChunked::<Coder>::with_profile(profile))
     }
 
     fn examples(&self) -> Vec<String> {
@@ -70,22 +75,35 @@ impl MethodFamily for Family {
 
 pub(crate) struct Coder;
 
-/// The scales of a tensor.
+/// The weights of a row, if the scales of rows and columns may pay; 0 if not.
 pub(crate) struct Tables {
-    /// Those of the rows are written in the chunks.
-    rows: Vec<i16>,
-    /// Empty if there is a scale for each chunk.
-    columns: Vec<i16>,
+    columns: usize,
 }
 
 #[derive(Default)]
 pub(crate) struct Scratch {
     rows: Scales,
+    columns: Scales,
     relative: relative::Scratch,
 }
 
-fn may_have_scales(matrix: Matrix) -> bool {
-    (LEAST_SIDE..).contains(&matrix.rows) && (LEAST_SIDE..=CHUNK_WEIGHTS).contains(&matrix.columns)
+fn may_have_scales(rows: u64, columns: u64) -> bool {
+    rows >= LEAST_SIDE && (LEAST_SIDE..=CHUNK_WEIGHTS / LEAST_SIDE).contains(&columns)
+}
+
+impl Tables {
+    fn of(matrix: Matrix) -> Tables {
+        let may = may_have_scales(matrix.rows, matrix.columns);
+        Tables {
+            columns: if may { matrix.columns as usize } else { 0 },
+        }
+    }
+
+    /// The rows of a chunk, if it may have scales of rows and columns.
+    fn rows(&self, weights: usize) -> Option<usize> {
+        let rows = weights.checked_div(self.columns)?;
+        may_have_scales(rows as u64, self.columns as u64).then_some(rows)
+    }
 }
 
 impl FloatCoder for Coder {
@@ -95,90 +113,67 @@ impl FloatCoder for Coder {
     type Tables = Tables;
     type Scratch = Scratch;
 
-    fn fit(tensor: &FloatTensor<'_>) -> Tables {
-        if may_have_scales(tensor.matrix) {
-            let (rows, columns) = fit(tensor);
-            if pays(tensor, &rows, &columns) {
-                return Tables {
-                    rows: rows.quarters,
-                    columns: columns.quarters,
-                };
-            }
-        }
-        Tables {
-            rows: Vec::new(),
-            columns: Vec::new(),
-        }
+    fn with_profile(profile: Option<&[u8]>) -> Result<Coder, ProfileProblem> {
+        without_profile(profile, Coder)
     }
 
-    fn write_tables(tables: &Tables, out: &mut Vec<u8>) {
-        out.push(u8::from(!tables.columns.is_empty()));
-        if !tables.columns.is_empty() {
-            Scales::write(&tables.columns, out);
-        }
+    fn fit(&self, tensor: &FloatTensor<'_>) -> Tables {
+        Tables::of(tensor.matrix)
     }
 
-    fn read_tables(matrix: Matrix, reader: &mut ByteReader<'_>) -> Result<Tables, DecodeError> {
-        let at = reader.at();
-        let mut columns = Scales::default();
-        match reader.byte("whether there are scales")? {
-            0 => {}
-            1 if may_have_scales(matrix) => columns.read(matrix.columns as usize, reader)?,
-            found => {
-                return Err(DecodeError::Field {
-                    what: "whether there are scales",
-                    at,
-                    expected: "0, or 1 for a matrix that may have them",
-                    found: found.into(),
-                });
-            }
-        }
-        Ok(Tables {
-            rows: Vec::new(),
-            columns: columns.quarters,
-        })
+    fn write_tables(_tables: &Tables, _out: &mut Vec<u8>) {}
+
+    fn read_tables(matrix: Matrix, _reader: &mut ByteReader<'_>) -> Result<Tables, DecodeError> {
+        Ok(Tables::of(matrix))
     }
 
-    fn chunk_weights(tables: &Tables, matrix: Matrix) -> u64 {
-        match tables.columns.is_empty() {
-            true => CHUNK_WEIGHTS,
-            false => (CHUNK_WEIGHTS / matrix.columns).max(1) * matrix.columns,
+    fn chunk_weights(tables: &Tables, _matrix: Matrix) -> u64 {
+        match tables.columns as u64 {
+            0 => CHUNK_WEIGHTS,
+            columns => CHUNK_WEIGHTS / columns * columns,
         }
     }
 
     fn encode(
+        &self,
         tables: &Tables,
         layout: FloatLayout,
-        first: u64,
+        _first: u64,
         words: &[[u8; 2]],
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) -> u64 {
-        let one;
-        let rows = match tables.columns.len() {
-            0 => {
-                one = fit_one(layout, words).quarters;
-                &one
+        let before = out.len();
+        let both = tables.rows(words.len()).and_then(|rows| {
+            let matrix = Matrix {
+                rows: rows as u64,
+                columns: tables.columns as u64,
+            };
+            let (rows, columns) = fit(&FloatTensor::of_words(layout, matrix, words));
+            pays(layout, words, &rows, &columns).then_some((rows, columns))
+        });
+        let (rows, columns) = match both {
+            Some(both) => {
+                out.push(1);
+                Scales::write(&both.1.quarters, out);
+                both
             }
-            columns => {
-                let first = first as usize / columns;
-                tables
-                    .rows
-                    .get(first..first + words.len() / columns)
-                    .unwrap_or(&[])
+            None => {
+                out.push(0);
+                (fit_one(layout, words), Scales::default())
             }
         };
-        let before = out.len();
-        Scales::write(rows, out);
+        Scales::write(&rows.quarters, out);
         let scale_bytes = (out.len() - before) as u64;
         let references = References {
-            rows,
-            columns: &tables.columns,
+            rows: &rows.quarters,
+            columns: &columns.quarters,
         };
         scale_bytes + relative::encode(references, layout, words, &mut scratch.relative, out)
     }
 
     fn decode(
+        &self,
         tables: &Tables,
         layout: FloatLayout,
         _first: u64,
@@ -186,49 +181,63 @@ impl FloatCoder for Coder {
         scratch: &mut Scratch,
         words: &mut [[u8; 2]],
     ) -> Result<(), DecodeError> {
-        let rows = words.len().checked_div(tables.columns.len()).unwrap_or(1);
+        let at = reader.at();
+        scratch.columns.quarters.clear();
+        let rows = match (
+            reader.byte("whether there are scales")?,
+            tables.rows(words.len()),
+        ) {
+            (0, _) => 1,
+            (1, Some(rows)) => {
+                scratch.columns.read(tables.columns, reader)?;
+                rows
+            }
+            (found, _) => {
+                return Err(DecodeError::Field {
+                    what: "whether there are scales",
+                    at,
+                    expected: "0, or 1 for a chunk that may have them",
+                    found: found.into(),
+                });
+            }
+        };
         scratch.rows.read(rows, reader)?;
         let references = References {
             rows: &scratch.rows.quarters,
-            columns: &tables.columns,
+            columns: &scratch.columns.quarters,
         };
         relative::decode(references, layout, reader, words)
     }
 }
 
-/// Whether scales of rows and columns make a tensor smaller, by the entropies of the symbols of some of its rows.
-fn pays(tensor: &FloatTensor<'_>, rows: &Scales, columns: &Scales) -> bool {
+/// Whether scales of rows and columns make a chunk smaller, by the entropies of the symbols of some of its rows.
+fn pays(layout: FloatLayout, words: &[[u8; 2]], rows: &Scales, columns: &Scales) -> bool {
     let width = columns.quarters.len();
-    let step = (rows.quarters.len() * width).div_ceil(TRIED_WEIGHTS).max(1);
-    let layout = tensor.layout();
+    let step = words.len().div_ceil(TRIED_WEIGHTS).max(1);
     let (mut with, mut without) = ([[0; 256]; PHASES], [[0; 256]; PHASES]);
     let (mut beside_with, mut beside_without, mut tried) = (0, 0, 0);
-    let mut words = Vec::new();
     let mut scratch = relative::Scratch::default();
-    let mut one = None;
-    for (row, scale) in rows.quarters.iter().enumerate().step_by(step) {
-        tensor.words(row * width, width, &mut words);
+    let one = fit_one(layout, words);
+    let single = References {
+        rows: &one.quarters,
+        columns: &[],
+    };
+    let numbered = rows.quarters.iter().zip(words.chunks(width));
+    for (scale, words) in numbered.step_by(step) {
         let both = References {
             rows: std::slice::from_ref(scale),
             columns: &columns.quarters,
         };
-        let one = one.get_or_insert_with(|| fit_one(layout, &words));
-        let single = References {
-            rows: &one.quarters,
-            columns: &[],
-        };
-        beside_with += relative::survey(both, layout, &words, &mut scratch, &mut with);
-        beside_without += relative::survey(single, layout, &words, &mut scratch, &mut without);
+        beside_with += relative::survey(both, layout, words, &mut scratch, &mut with);
+        beside_without += relative::survey(single, layout, words, &mut scratch, &mut without);
         tried += 1;
     }
     let mut written = Vec::new();
     Scales::write(&rows.quarters, &mut written);
     Scales::write(&columns.quarters, &mut written);
-    let chunks = (rows.quarters.len() * width).div_ceil(CHUNK_WEIGHTS as usize) as f64;
     let part = tried as f64 / rows.quarters.len() as f64;
+    let bits =
+        |counts: &Counts, beside: u64| Classing::best(counts, part).bits() + beside as f64 / part;
     let side = 8.0 * written.len() as f64;
-    let bits = |counts: &Counts, beside: u64| {
-        Classing::best(counts, part, chunks).bits() + beside as f64 / part
-    };
     bits(&with, beside_with) + side < bits(&without, beside_without)
 }

@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 
 use crate::bytes::ByteReader;
 use crate::chunked::ChunkedMethod;
-use crate::error::{DecodeError, MethodError};
+use crate::error::{DecodeError, MethodError, ProfileProblem};
 use crate::float::FloatLayout;
 use crate::floats::relative::{self, References};
 use crate::floats::scales::{Scales, fit_one};
-use crate::floats::{FloatChunked, FloatCoder, FloatMethod, FloatTensor, Matrix};
+use crate::floats::{FloatChunked, FloatCoder, FloatMethod, FloatTensor, Matrix, without_profile};
 use crate::method::{Method, MethodFamily, ParameterValue};
 
 const NAME: &str = "exponent_mantissa_static";
@@ -49,8 +49,12 @@ impl MethodFamily for Family {
         (name == NAME).then(|| Ok(Box::new(FloatMethod::<Coder>::new()) as Box<dyn Method>))
     }
 
-    fn chunked(&self, name: &str) -> Option<Box<dyn ChunkedMethod>> {
-        (name == NAME).then(|| Box::new(FloatChunked::<Coder>::new()) as Box<dyn ChunkedMethod>)
+    fn chunked(
+        &self,
+        name: &str,
+        profile: Option<&[u8]>,
+    ) -> Option<Result<Box<dyn ChunkedMethod>, ProfileProblem>> {
+        (name == NAME).then(|| FloatChunked::<Coder>::with_profile(profile))
     }
 
     fn examples(&self) -> Vec<String> {
@@ -73,7 +77,11 @@ impl FloatCoder for Coder {
     type Tables = ();
     type Scratch = Scratch;
 
-    fn fit(_tensor: &FloatTensor<'_>) {}
+    fn with_profile(profile: Option<&[u8]>) -> Result<Coder, ProfileProblem> {
+        without_profile(profile, Coder)
+    }
+
+    fn fit(&self, _tensor: &FloatTensor<'_>) {}
 
     fn write_tables(_tables: &(), _out: &mut Vec<u8>) {}
 
@@ -86,6 +94,7 @@ impl FloatCoder for Coder {
     }
 
     fn encode(
+        &self,
         _tables: &(),
         layout: FloatLayout,
         _first: u64,
@@ -105,6 +114,7 @@ impl FloatCoder for Coder {
     }
 
     fn decode(
+        &self,
         _tables: &(),
         layout: FloatLayout,
         _first: u64,

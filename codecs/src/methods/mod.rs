@@ -1,6 +1,7 @@
 //! The methods, one file a family. A family uses no other; what two share lies outside of this folder.
 
 mod byte_split_zstd;
+mod exponent_mantissa_profiled;
 mod exponent_mantissa_scaled;
 mod exponent_mantissa_static;
 mod exponent_static;
@@ -12,6 +13,7 @@ use crate::method::MethodFamily;
 /// Every family that there is.
 pub static FAMILIES: &[&dyn MethodFamily] = &[
     &byte_split_zstd::Family,
+    &exponent_mantissa_profiled::Family,
     &exponent_mantissa_scaled::Family,
     &exponent_mantissa_static::Family,
     &exponent_static::Family,

@@ -5,8 +5,8 @@ use std::io::Write;
 
 use crate::accounting::Accounting;
 use crate::bytes::{ByteReader, CHUNK_BYTES, CountingWriter, put_decoded};
-use crate::chunked::{ChunkedMethod, Chunks};
-use crate::error::{DecodeError, EncodeError, MethodError};
+use crate::chunked::{ChunkedMethod, Chunks, without_profile};
+use crate::error::{DecodeError, EncodeError, MethodError, ProfileProblem};
 use crate::method::{Method, MethodFamily, ParameterValue, numbered_name};
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
@@ -39,9 +39,13 @@ impl MethodFamily for Family {
         Some(level.map(|level| Box::new(Zstd { level }) as Box<dyn Method>))
     }
 
-    fn chunked(&self, name: &str) -> Option<Box<dyn ChunkedMethod>> {
+    fn chunked(
+        &self,
+        name: &str,
+        profile: Option<&[u8]>,
+    ) -> Option<Result<Box<dyn ChunkedMethod>, ProfileProblem>> {
         let level = numbered_name(name, PREFIX, PATTERN, LEAST_LEVEL, MOST_LEVEL)?.ok()?;
-        Some(Box::new(Zstd { level }))
+        Some(without_profile(profile, || Box::new(Zstd { level })))
     }
 
     fn examples(&self) -> Vec<String> {

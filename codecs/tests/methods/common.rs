@@ -1,8 +1,10 @@
 //! What the tests of all methods share: the methods, tensors to try them on, and a decoder that stops.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use llmcl_codecs::bytes::LimitedWriter;
+use llmcl_codecs::method::family_of;
 use llmcl_codecs::methods::FAMILIES;
 use llmcl_codecs::{Accounting, DecodeError, Dtype, Method, TensorView, resolve};
 
@@ -17,6 +19,21 @@ pub(crate) fn methods() -> Vec<Box<dyn Method>> {
     names
         .map(|name| resolve(&name, &BTreeMap::new()).unwrap())
         .collect()
+}
+
+/// A profile for a method that needs one, learnt from other weights than those that it is tried on.
+pub(crate) fn profile(method: &dyn Method) -> Option<Vec<u8>> {
+    static LEARNT: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let name = method.name();
+    let family = family_of(&name).unwrap();
+    family.needs_profile().then(|| {
+        let mut learnt = LEARNT.lock().unwrap();
+        let profile = learnt.entry(name.clone()).or_insert_with(|| {
+            let weights = Content::Weights.tensor(Dtype::Bf16, &[30_011]);
+            family.train(&name, &[weights.view()]).unwrap().unwrap()
+        });
+        profile.clone()
+    })
 }
 
 /// A tensor that owns what it is made of.
@@ -113,7 +130,9 @@ impl Content {
 pub(crate) fn encode(method: &dyn Method, tensors: &[Tensor]) -> (Vec<u8>, Accounting) {
     let views: Vec<_> = tensors.iter().map(Tensor::view).collect();
     let mut encoded = Vec::new();
-    let accounting = method.encode(&views, None, &mut encoded).unwrap();
+    let accounting = method
+        .encode(&views, profile(method).as_deref(), &mut encoded)
+        .unwrap();
     assert_eq!(
         accounting.total(),
         encoded.len() as u64,
@@ -130,7 +149,7 @@ pub(crate) fn decode(
     limit: usize,
 ) -> Result<Vec<u8>, DecodeError> {
     let mut out = LimitedWriter::new(Vec::new(), limit as u64);
-    method.decode(encoded, None, &mut out)?;
+    method.decode(encoded, profile(method).as_deref(), &mut out)?;
     Ok(out.into_inner())
 }
 

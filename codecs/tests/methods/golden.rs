@@ -7,12 +7,13 @@ use std::path::PathBuf;
 
 use llmcl_codecs::{Dtype, cast, resolve};
 
-use crate::common::{Content, Noise, Tensor, decode, encode};
+use crate::common::{Content, Noise, Tensor, decode, encode, profile};
 
-const METHODS: [(&str, u32); 3] = [
+const METHODS: [(&str, u32); 4] = [
     ("exponent_static", 1),
     ("exponent_mantissa_static", 1),
     ("exponent_mantissa_scaled", 1),
+    ("exponent_mantissa_profiled", 1),
 ];
 
 /// Chunks of every mode, with and without scales, of both layouts, and tensors without weights.
@@ -46,6 +47,16 @@ fn tensors() -> Vec<Tensor> {
     ]
 }
 
+/// What stands in a file; it is made of `bytes` if it is not there and may be made.
+fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/methods/golden");
+    let path = folder.join(name);
+    if !path.exists() && std::env::var_os("LLMCL_UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, bytes).unwrap();
+    }
+    std::fs::read(&path).unwrap()
+}
+
 #[test]
 fn golden_encodings_decode_and_are_made_again() {
     let tensors = tensors();
@@ -56,12 +67,11 @@ fn golden_encodings_decode_and_are_made_again() {
     for (name, version) in METHODS {
         let method = resolve(name, &Default::default()).unwrap();
         let (encoded, _) = encode(&*method, &tensors);
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join(format!("tests/methods/golden/{name}.{version}"));
-        if !path.exists() && std::env::var_os("LLMCL_UPDATE_GOLDEN").is_some() {
-            std::fs::write(&path, &encoded).unwrap();
+        let golden = golden(&format!("{name}.{version}"), &encoded);
+        if let Some(profile) = profile(&*method) {
+            let kept = self::golden(&format!("{name}.{version}.profile"), &profile);
+            assert!(profile == kept, "{name} learns another profile");
         }
-        let golden = std::fs::read(&path).unwrap();
         let decoded = decode(&*method, &golden, original.len()).unwrap();
         assert!(decoded == original, "{name}, version {version}");
         assert!(

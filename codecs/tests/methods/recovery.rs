@@ -1,6 +1,8 @@
 //! Every method gives back what it was given, bit by bit, over types, shapes and contents.
 
-use crate::common::{Content, Noise, Tensor, decode, encode, methods, round_trip, small_unit};
+use crate::common::{
+    Content, Noise, Tensor, decode, encode, methods, profile, round_trip, small_unit,
+};
 use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError};
 use proptest::prelude::*;
 
@@ -90,10 +92,11 @@ fn noise_hardly_grows() {
 #[test]
 fn what_does_not_fit_is_refused() {
     for method in methods() {
+        let profile = profile(&*method);
         let mut tensor = Content::Weights.tensor(Dtype::Bf16, &[5]);
         let mut out = Vec::new();
         tensor.data.pop();
-        let found = method.encode(&[tensor.view()], None, &mut out);
+        let found = method.encode(&[tensor.view()], profile.as_deref(), &mut out);
         assert!(matches!(
             found,
             Err(EncodeError::TensorLength {
@@ -103,7 +106,7 @@ fn what_does_not_fit_is_refused() {
             })
         ));
         tensor.shape = vec![u64::MAX, 2];
-        let found = method.encode(&[tensor.view()], None, &mut out);
+        let found = method.encode(&[tensor.view()], profile.as_deref(), &mut out);
         assert!(matches!(
             found,
             Err(EncodeError::TensorLength { expected: None, .. })
@@ -111,7 +114,7 @@ fn what_does_not_fit_is_refused() {
         assert!(out.is_empty());
         for dtype in Dtype::ALL.into_iter().filter(|dtype| !method.takes(*dtype)) {
             let tensor = Content::Zeros.tensor(dtype, &[8]);
-            let found = method.encode(&[tensor.view()], None, &mut out);
+            let found = method.encode(&[tensor.view()], profile.as_deref(), &mut out);
             assert!(matches!(found, Err(EncodeError::Dtype { .. })));
         }
     }
@@ -122,10 +125,39 @@ fn a_profile_that_is_not_needed_is_refused() {
     for method in methods() {
         let (encoded, _) = encode(&*method, &[]);
         let mut out = Vec::new();
+        if profile(&*method).is_some() {
+            continue;
+        }
         let found = method.encode(&[], Some(&[]), &mut out);
         assert!(matches!(found, Err(EncodeError::Profile { .. })));
         let found = method.decode(&encoded, Some(&[]), &mut out);
         assert!(matches!(found, Err(DecodeError::Profile { .. })));
+    }
+}
+
+#[test]
+fn a_profile_that_is_needed_must_be_sound() {
+    for method in methods() {
+        let Some(profile) = profile(&*method) else {
+            continue;
+        };
+        assert!(profile.len() <= 1024, "{}", method.name());
+        let (encoded, _) = encode(&*method, &[]);
+        let cut = &profile[..profile.len() - 1];
+        let longer: Vec<u8> = profile.iter().chain(&[0]).copied().collect();
+        for wrong in [
+            None,
+            Some(&[][..]),
+            Some(cut),
+            Some(&longer),
+            Some(&[2; 500]),
+        ] {
+            let mut out = Vec::new();
+            let found = method.encode(&[], wrong, &mut out);
+            assert!(matches!(found, Err(EncodeError::Profile { .. })));
+            let found = method.decode(&encoded, wrong, &mut out);
+            assert!(matches!(found, Err(DecodeError::Profile { .. })));
+        }
     }
 }
 
@@ -137,7 +169,7 @@ fn a_full_disk_is_an_error() {
         let views: Vec<_> = tensors.iter().map(Tensor::view).collect();
         let mut full =
             llmcl_codecs::bytes::LimitedWriter::new(Vec::new(), encoded.len() as u64 - 1);
-        let found = method.encode(&views, None, &mut full);
+        let found = method.encode(&views, profile(&*method).as_deref(), &mut full);
         assert!(matches!(found, Err(EncodeError::Write(_))));
         let found = decode(&*method, &encoded, bytes - 1);
         assert!(matches!(found, Err(DecodeError::Write(_))));
