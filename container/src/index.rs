@@ -7,7 +7,7 @@ use llmcl_codecs::chunked::{self, ChunkedMethod, Chunks};
 use llmcl_codecs::{DecodeError, Dtype};
 
 use crate::error::ContainerError;
-use crate::name;
+use crate::name::Names;
 
 /// The bytes that a container begins with. Like those of PNG, they show what programs do to files that they take for
 /// text.
@@ -20,8 +20,6 @@ pub(crate) const VERSION: u16 = 1;
 pub(crate) const HEAD_BYTES: usize = 16;
 /// Bytes after the index: where it begins, its length, its checksum, the end.
 pub(crate) const TAIL_BYTES: usize = 32;
-/// The most axes of a tensor.
-const MOST_AXES: u64 = 64;
 /// The most bytes of a chunk, before it is encoded.
 const MOST_CHUNK_BYTES: u64 = 1 << 23;
 
@@ -172,12 +170,12 @@ impl Index {
         }
     }
 
-    /// Reads an index that lies at `end_of_chunks`. The methods that it names get their profiles from `profiles`.
+    /// Reads an index that lies at `end_of_chunks`, and resolves its methods, whose profiles are among `profiles`.
     pub(crate) fn read(
         bytes: &[u8],
         end_of_chunks: u64,
         profiles: &Profiles<'_>,
-    ) -> Result<Index, ContainerError> {
+    ) -> Result<(Index, Vec<Box<dyn ChunkedMethod>>), ContainerError> {
         let at = end_of_chunks;
         let wrong = |source| ContainerError::Index { at, source };
         let mut reader = ByteReader::new(bytes);
@@ -194,17 +192,13 @@ impl Index {
             chunked.push(method);
         }
         let mut files = Vec::new();
-        let mut names = HashSet::new();
+        let mut names = Names::default();
         // The chunks lie one after the other.
         let mut next = HEAD_BYTES as u64;
         for _ in 0..reader.varint("number of files").map_err(wrong)? {
             let file = read_file(&mut reader, &chunked, &mut next, wrong)?;
-            let entry = |problem| entry("file", &file.name, problem);
-            if let Some(problem) = name::problem(&file.name) {
-                return Err(entry(problem));
-            }
-            if !names.insert(file.name.clone()) {
-                return Err(entry("is there twice"));
+            if let Some(problem) = names.add(&file.name) {
+                return Err(entry("file", &file.name, problem));
             }
             files.push(file);
         }
@@ -220,11 +214,12 @@ impl Index {
                 next,
             )));
         }
-        Ok(Index {
+        let index = Index {
             form,
             methods,
             files,
-        })
+        };
+        Ok((index, chunked))
     }
 }
 
@@ -278,10 +273,7 @@ fn read_method(
 
 impl MethodEntry {
     /// The method, with its profile.
-    pub(crate) fn resolve(
-        &self,
-        profiles: &Profiles<'_>,
-    ) -> Result<Box<dyn ChunkedMethod>, ContainerError> {
+    fn resolve(&self, profiles: &Profiles<'_>) -> Result<Box<dyn ChunkedMethod>, ContainerError> {
         let profile = match &self.profile {
             None => None,
             Some(digest) => match profiles.get(digest) {
@@ -379,7 +371,13 @@ impl Segment {
     ) -> Result<Segment, ContainerError> {
         let at = reader.at();
         let (tensor, bytes) = match reader.byte("kind of a segment").map_err(wrong)? {
-            0 => (None, reader.varint("length of a segment").map_err(wrong)?),
+            0 => match reader.varint("length of a segment").map_err(wrong)? {
+                0 => {
+                    let what = "length of a segment";
+                    return Err(wrong(field(what, at + 1, "one byte at least", 0)));
+                }
+                bytes => (None, bytes),
+            },
             1 => {
                 let (tensor, bytes) = read_tensor(reader, wrong)?;
                 (Some(tensor), bytes)
@@ -462,11 +460,7 @@ fn read_tensor(
     let dtype = read_text(reader, "type of a tensor").map_err(wrong)?;
     let dtype = Dtype::from_name(&dtype)
         .ok_or_else(|| entry("tensor", &name, "is of a type that does not exist"))?;
-    let at = reader.at();
     let axes = reader.varint("number of axes").map_err(wrong)?;
-    if axes > MOST_AXES {
-        return Err(wrong(field("number of axes", at, "64 at most", axes)));
-    }
     let shape = (0..axes)
         .map(|_| reader.varint("length of an axis"))
         .collect::<Result<Vec<u64>, DecodeError>>()

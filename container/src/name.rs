@@ -1,10 +1,12 @@
 //! Names of files: relative paths that lead nowhere else.
 
+use std::collections::HashSet;
+
 /// Longest name, in bytes.
 const MOST_BYTES: usize = 4096;
 
 /// What is wrong with a name; `None` if it can stand in a container, and be made a path below any folder.
-pub(crate) fn problem(name: &str) -> Option<&'static str> {
+fn problem(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         return Some("is empty");
     }
@@ -22,6 +24,37 @@ pub(crate) fn problem(name: &str) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// Names of the files of a container, each with a place of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    files: HashSet<String>,
+    /// What files are in, folders of folders among them.
+    folders: HashSet<String>,
+}
+
+impl Names {
+    /// Adds a name. What is wrong with it, by itself or beside the others; `None` if it can stand in a container.
+    pub(crate) fn add(&mut self, name: &str) -> Option<&'static str> {
+        if let Some(problem) = problem(name) {
+            return Some(problem);
+        }
+        for (at, _) in name.match_indices('/') {
+            let folder = &name[..at];
+            if self.files.contains(folder) {
+                return Some("is that of a file in a folder whose name another file has");
+            }
+            self.folders.insert(folder.to_owned());
+        }
+        if self.folders.contains(name) {
+            return Some("is that of a folder with another file in it");
+        }
+        match self.files.insert(name.to_owned()) {
+            true => None,
+            false => Some("is there twice"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! From a container to files.
 
+use std::fmt;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmcl_codecs::chunked::Chunks;
+use llmcl_codecs::chunked::{ChunkedMethod, Chunks};
 use rayon::prelude::*;
 
 use crate::error::ContainerError;
@@ -17,11 +18,17 @@ use crate::index::{
 const CHUNKS_A_THREAD: usize = 4;
 
 /// A container whose index was read. Its chunks have not been looked at.
-#[derive(Debug)]
 pub struct Container<'a> {
     bytes: &'a [u8],
-    profiles: Profiles<'a>,
     index: Index,
+    /// Those of the index, with their profiles.
+    methods: Vec<Box<dyn ChunkedMethod>>,
+}
+
+impl fmt::Debug for Container<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Container").field(&self.index).finish()
+    }
 }
 
 /// A chunk that is to be decoded, and what of it is asked for.
@@ -113,12 +120,11 @@ impl<'a> Container<'a> {
             return Err(ContainerError::IndexChecksum { expected, found });
         }
         let profiles = profiles.iter().map(|bytes| (blake3::hash(bytes), *bytes));
-        let profiles = profiles.collect();
-        let index = Index::read(index, at, &profiles)?;
+        let (index, methods) = Index::read(index, at, &profiles.collect::<Profiles<'_>>())?;
         Ok(Container {
             bytes,
-            profiles,
             index,
+            methods,
         })
     }
 
@@ -227,7 +233,7 @@ impl<'a> Container<'a> {
         segment: &Segment,
     ) -> Result<Box<dyn Chunks>, ContainerError> {
         // Every segment was opened when the index was read, and its method's number was looked at.
-        let method = self.index.methods[segment.method].resolve(&self.profiles)?;
+        let method = &self.methods[segment.method];
         segment
             .open(method.as_ref())
             .map_err(|source| ContainerError::Chunk {
@@ -275,12 +281,13 @@ impl<'a> Container<'a> {
             if stop.load(Ordering::Relaxed) {
                 return Err(ContainerError::Interrupted);
             }
-            let decoded = jobs
+            // Of several that are damaged, the first is named.
+            let decoded: Vec<Result<Vec<u8>, ContainerError>> = jobs
                 .par_iter()
                 .map(|job| self.decode_one(file, job))
-                .collect::<Result<Vec<Vec<u8>>, ContainerError>>()?;
-            for (bytes, job) in decoded.iter().zip(jobs) {
-                take(bytes.get(job.wanted.clone()).unwrap_or(&[]))?;
+                .collect();
+            for (bytes, job) in decoded.into_iter().zip(jobs) {
+                take(bytes?.get(job.wanted.clone()).unwrap_or(&[]))?;
             }
         }
         Ok(())

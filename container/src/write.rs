@@ -12,7 +12,7 @@ use crate::index::{
     ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Segment, VERSION,
     checksum,
 };
-use crate::name;
+use crate::name::Names;
 use crate::plan::{self, Part};
 
 /// The method of what the chosen one does not take: other types of elements, and what is no tensor.
@@ -81,12 +81,13 @@ pub fn compress(
         if let Some(problem) = problem {
             summary.unsound.push((file.name.to_owned(), problem));
         }
-        let digest = blake3::Hasher::new().update_rayon(file.data).finalize();
+        let mut hasher = blake3::Hasher::new();
+        let segments = writer.segments(file, parts, &mut hasher)?;
         entries.push(FileEntry {
             name: file.name.to_owned(),
             bytes: file.data.len() as u64,
-            digest,
-            segments: writer.segments(file, parts)?,
+            digest: hasher.finalize(),
+            segments,
         });
         summary.bytes += file.data.len() as u64;
     }
@@ -112,13 +113,10 @@ fn check_names(files: &[Source<'_>], form: Form) -> Result<(), WriteError> {
             problem,
         })
     };
-    let mut names = std::collections::HashSet::new();
+    let mut names = Names::default();
     for file in files {
-        if let Some(problem) = name::problem(file.name) {
+        if let Some(problem) = names.add(file.name) {
             return refuse(file.name, problem);
-        }
-        if !names.insert(file.name) {
-            return refuse(file.name, "is there twice");
         }
     }
     match (form, files) {
@@ -192,6 +190,7 @@ impl Writer<'_> {
         &mut self,
         file: &Source<'_>,
         parts: Vec<Part>,
+        hasher: &mut blake3::Hasher,
     ) -> Result<Vec<Segment>, WriteError> {
         let mut done = Vec::new();
         let mut parts = parts.into_iter().peekable();
@@ -208,7 +207,7 @@ impl Writer<'_> {
                 .into_par_iter()
                 .map(|part| self.methods.ready(file, part))
                 .collect::<Result<Vec<Ready<'_>>, WriteError>>()?;
-            self.group(ready, &mut done)?;
+            self.group(ready, hasher, &mut done)?;
         }
         Ok(done)
     }
@@ -216,6 +215,7 @@ impl Writer<'_> {
     fn group(
         &mut self,
         mut ready: Vec<Ready<'_>>,
+        hasher: &mut blake3::Hasher,
         done: &mut Vec<Segment>,
     ) -> Result<(), WriteError> {
         let jobs: Vec<(usize, u64, &[u8])> = ready
@@ -235,14 +235,15 @@ impl Writer<'_> {
             let encoded = jobs
                 .par_iter()
                 .map(|&(number, first, data)| ready[number].encode(first, data))
-                .collect::<Result<Vec<(Vec<u8>, u64)>, WriteError>>()?;
-            for ((bytes, checksum), &(number, _, _)) in encoded.iter().zip(jobs) {
+                .collect::<Result<Vec<Encoded>, WriteError>>()?;
+            for (encoded, &(number, _, _)) in encoded.iter().zip(jobs) {
+                hasher.update_rayon(&encoded.data);
                 entries[number].push(ChunkEntry {
                     at: self.at,
-                    bytes: bytes.len() as u64,
-                    checksum: *checksum,
+                    bytes: encoded.bytes.len() as u64,
+                    checksum: encoded.checksum,
                 });
-                self.put(bytes)?;
+                self.put(&encoded.bytes)?;
             }
         }
         for (ready, chunks) in ready.iter_mut().zip(entries) {
@@ -290,11 +291,21 @@ impl Methods {
     }
 }
 
+/// An encoded chunk.
+struct Encoded {
+    /// What it was made of.
+    data: Vec<u8>,
+    bytes: Vec<u8>,
+    checksum: u64,
+}
+
 impl Ready<'_> {
     /// Encodes a chunk, decodes it again, and takes its checksum.
-    fn encode(&self, first: u64, data: &[u8]) -> Result<(Vec<u8>, u64), WriteError> {
+    fn encode(&self, first: u64, data: &[u8]) -> Result<Encoded, WriteError> {
+        // A copy, because a file that is mapped may change: what is encoded, compared and digested is the same then.
+        let data = data.to_vec();
         let mut bytes = Vec::new();
-        let encoded = self.chunks.encode(first, data, &mut bytes);
+        let encoded = self.chunks.encode(first, &data, &mut bytes);
         encoded.map_err(|source| WriteError::Encode {
             place: self.place.clone(),
             source,
@@ -306,7 +317,10 @@ impl Ready<'_> {
                 place: self.place.clone(),
             });
         }
-        let checksum = checksum(&bytes);
-        Ok((bytes, checksum))
+        Ok(Encoded {
+            checksum: checksum(&bytes),
+            data,
+            bytes,
+        })
     }
 }

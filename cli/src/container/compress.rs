@@ -8,13 +8,14 @@ use llmcl_container::{Form, Source, WriteError, compress as write};
 
 use super::map::Mapped;
 use super::output::{OutputFile, not_written};
-use super::{CompressArgs, files, tell_error, with_threads};
+use super::{CompressArgs, files, listen, tell_error, with_threads};
 use crate::exit::Exit;
 use crate::size;
 use crate::text::tell;
 
 pub(crate) fn compress(arguments: &CompressArgs) -> Result<(), Exit> {
     let began = Instant::now();
+    listen();
     let profile = match &arguments.profile {
         Some(path) => Some(Mapped::open(path).map_err(|error| not_read(path, &error))?),
         None => None,

@@ -11,7 +11,7 @@ use llmcl_container::{Container, ContainerError, FileEntry, Form, Segment};
 
 use super::map::Mapped;
 use super::output::{OutputFile, OutputFolder, not_written};
-use super::{DecompressArgs, tell_error, with_threads};
+use super::{DecompressArgs, listen, tell_error, with_threads};
 use crate::exit::Exit;
 use crate::size;
 use crate::text::tell;
@@ -47,6 +47,7 @@ pub(super) fn with_container<R>(
 
 pub(crate) fn decompress(arguments: &DecompressArgs) -> Result<(), Exit> {
     let began = Instant::now();
+    listen();
     let bytes = with_container(
         &arguments.input,
         &arguments.profiles,
@@ -95,7 +96,7 @@ fn single(
 }
 
 fn folder(arguments: &DecompressArgs, container: &Container<'_>) -> Result<u64, Exit> {
-    let output = OutputFolder::create(&arguments.output, arguments.common.force)?;
+    let mut output = OutputFolder::create(&arguments.output)?;
     decode(arguments, |stop| {
         for file in container.files() {
             let created = output.file(&file.name).map_err(ContainerError::Write)?;

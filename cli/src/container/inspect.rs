@@ -23,7 +23,7 @@ pub(crate) fn inspect(arguments: &InspectArgs) -> Result<(), Exit> {
             let encoded = file.segments.iter().map(Segment::encoded_bytes).sum();
             lines.push(Some(format!(
                 "{}  {} in {}, BLAKE3 {}",
-                file.name,
+                printable(&file.name),
                 size::bytes(file.bytes),
                 size::bytes(encoded),
                 file.digest.to_hex()
@@ -66,7 +66,7 @@ fn row(container: &Container<'_>, segment: &Segment) -> [String; 8] {
     let (what, dtype, shape) = match &segment.tensor {
         Some(tensor) => {
             let axes: Vec<String> = tensor.shape.iter().map(u64::to_string).collect();
-            (tensor.name.clone(), tensor.dtype.name(), axes.join("×"))
+            (printable(&tensor.name), tensor.dtype.name(), axes.join("×"))
         }
         None => ("(other bytes)".to_owned(), "", String::new()),
     };
@@ -87,4 +87,16 @@ fn row(container: &Container<'_>, segment: &Segment) -> [String; 8] {
         method.map(|method| method.name.clone()).unwrap_or_default(),
         segment.chunks().to_string(),
     ]
+}
+
+/// A name that does nothing to a terminal.
+fn printable(name: &str) -> String {
+    let mut printable = String::new();
+    for letter in name.chars() {
+        match letter.is_control() {
+            true => printable.extend(letter.escape_default()),
+            false => printable.push(letter),
+        }
+    }
+    printable
 }

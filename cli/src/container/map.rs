@@ -1,6 +1,6 @@
 //! Files in memory, without reading them.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
@@ -22,15 +22,13 @@ impl Mapped {
         reason = "models larger than memory are read in place, tensor by tensor and several times"
     )]
     pub(crate) fn open(path: &Path) -> io::Result<Mapped> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is no regular file",
-            ));
+        // Before it is opened: opening a pipe waits for somebody to write.
+        if !fs::metadata(path)?.is_file() {
+            let kind = io::ErrorKind::InvalidInput;
+            return Err(io::Error::new(kind, "it is no regular file"));
         }
-        if metadata.len() == 0 {
+        let file = File::open(path)?;
+        if file.metadata()?.len() == 0 {
             return Ok(Mapped::Empty);
         }
         // SAFETY: bytes that another process changes meanwhile are caught: what is written is decoded and compared, and

@@ -75,7 +75,7 @@ pub(crate) struct CommonArgs {
     /// How many threads work [default: the number of processors]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Replace the output if it is there
+    /// Replace the output if it is a file that is there
     #[arg(short, long)]
     pub(crate) force: bool,
 }
@@ -83,11 +83,8 @@ pub(crate) struct CommonArgs {
 /// Set when an end is asked for.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Runs `work` in threads of its own. Ctrl-C sets the flag that it gets, and a second one ends the program.
-fn with_threads<R: Send>(
-    threads: Option<NonZeroUsize>,
-    work: impl FnOnce(&AtomicBool) -> R + Send,
-) -> Result<R, Exit> {
+/// From now on, Ctrl-C sets [`STOP`], and a second one ends the program.
+fn listen() {
     let result = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
@@ -96,6 +93,13 @@ fn with_threads<R: Send>(
     if let Err(error) = result {
         tell(&format!("warning: Ctrl-C cannot be caught: {error}"));
     }
+}
+
+/// Runs `work` in threads of its own, with the flag that Ctrl-C sets.
+fn with_threads<R: Send>(
+    threads: Option<NonZeroUsize>,
+    work: impl FnOnce(&AtomicBool) -> R + Send,
+) -> Result<R, Exit> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, NonZeroUsize::get));
     match builder.build() {
         Ok(pool) => Ok(pool.install(|| work(&STOP))),

@@ -1,5 +1,6 @@
 //! Outputs that appear when they are complete, and not before.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -44,8 +45,8 @@ fn folder_of(path: &Path) -> &Path {
 impl OutputFile {
     /// Makes a file beside `path`, which must not be there unless `force` is set.
     pub(crate) fn create(path: &Path, force: bool) -> Result<OutputFile, Exit> {
-        if path.is_dir() {
-            tell(&format!("error: {} is a folder", path.display()));
+        if path.exists() && !path.is_file() {
+            tell(&format!("error: {} is no file", path.display()));
             return Err(Exit::Usage);
         }
         if !force && path.symlink_metadata().is_ok() {
@@ -99,69 +100,75 @@ impl Write for OutputFile {
 pub(crate) struct OutputFolder {
     folder: TempDir,
     path: PathBuf,
-    force: bool,
+    /// Folders within that files were made in.
+    within: BTreeSet<PathBuf>,
+}
+
+fn not_empty(path: &Path) -> Exit {
+    tell(&format!(
+        "error: {} is there already and is no empty folder; nothing is removed to make room",
+        path.display()
+    ));
+    Exit::Usage
 }
 
 impl OutputFolder {
-    /// Makes a folder beside `path`, which must not be there unless it is empty or `force` is set.
-    pub(crate) fn create(path: &Path, force: bool) -> Result<OutputFolder, Exit> {
-        let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-        if !force && path.symlink_metadata().is_ok() && !is_empty() {
-            return Err(exists(path));
-        }
-        if path.symlink_metadata().is_ok() && !path.is_dir() {
-            tell(&format!("error: {} is no folder", path.display()));
-            return Err(Exit::Usage);
+    /// Makes a folder beside `path`, which must not be there unless it is an empty folder.
+    pub(crate) fn create(path: &Path) -> Result<OutputFolder, Exit> {
+        let mut path = path.to_owned();
+        if path.symlink_metadata().is_ok() {
+            let is_empty = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
+            if !is_empty {
+                return Err(not_empty(&path));
+            }
+            // It may be a link, or the folder that this process works in.
+            path = fs::canonicalize(&path).map_err(|error| not_written(&path, &error))?;
         }
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
         let folder = builder
-            .tempdir_in(folder_of(path))
-            .map_err(|error| not_written(path, &error))?;
+            .tempdir_in(folder_of(&path))
+            .map_err(|error| not_written(&path, &error))?;
         Ok(OutputFolder {
             folder,
-            path: path.to_owned(),
-            force,
+            path,
+            within: BTreeSet::new(),
         })
     }
 
     /// Makes a file in it.
-    pub(crate) fn file(&self, name: &str) -> io::Result<File> {
+    pub(crate) fn file(&mut self, name: &str) -> io::Result<File> {
         let path = self.folder.path().join(name);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
+            let above = folder
+                .ancestors()
+                .take_while(|above| *above != self.folder.path());
+            self.within.extend(above.map(Path::to_owned));
         }
         File::create_new(path)
     }
 
-    /// Gives the folder its name.
+    /// Gives the folder its name, when all of it has reached the disk.
     pub(crate) fn keep(self) -> Result<(), Exit> {
         let OutputFolder {
             folder,
             path,
-            force,
+            within,
         } = self;
         let fail = |error: io::Error| not_written(&path, &error);
-        if force && path.is_dir() {
-            // What was there goes where the new one was, and with it.
-            let aside = folder.path().with_extension("old");
-            fs::rename(&path, &aside).map_err(fail)?;
-            let renamed = fs::rename(folder.path(), &path);
-            if let Err(error) = renamed {
-                fs::rename(&aside, &path).map_err(fail)?;
-                return Err(fail(error));
+        for within in &within {
+            sync_folder(within).map_err(fail)?;
+        }
+        sync_folder(folder.path()).map_err(fail)?;
+        match fs::rename(folder.path(), &path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                return Err(not_empty(&path));
             }
-            fs::remove_dir_all(&aside).map_err(fail)?;
-        } else {
-            match fs::rename(folder.path(), &path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-                    return Err(exists(&path));
-                }
-                Err(error) => return Err(fail(error)),
-            }
+            Err(error) => return Err(fail(error)),
         }
         // It has another name now.
         let _ = folder.keep();
@@ -170,6 +177,6 @@ impl OutputFolder {
 }
 
 /// Makes names last.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

@@ -165,12 +165,11 @@ impl<C: FloatCoder> Method for FloatMethod<C> {
         FloatType::of(dtype).is_some()
     }
 
-    fn encode_memory(&self, bytes: u64) -> u64 {
-        // What is shared is a few bytes a row, and a row that has any is of 32 weights at least.
-        C::MEMORY + bytes / 4
+    fn encode_memory(&self, _bytes: u64) -> u64 {
+        C::MEMORY
     }
 
-    fn decode_memory(&self, bytes: u64) -> u64 {
-        C::MEMORY + bytes / 4
+    fn decode_memory(&self, _bytes: u64) -> u64 {
+        C::MEMORY
     }
 }

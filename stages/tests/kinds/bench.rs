@@ -220,13 +220,13 @@ fn a_dtype_that_the_method_does_not_take_is_told_before_any_work() {
     let host = TestHost::new();
     let set = set_of(
         &host,
-        &[("a", "BF16", &[1], &[0; 2]), ("b", "F32", &[1], &[0; 4])],
+        &[("a", "BF16", &[1], &[0; 2]), ("b", "I64", &[1], &[0; 8])],
     );
     let before = host.blobs();
     let error = bench_set(&host, "exponent_static", &set).unwrap_err();
     assert_eq!(
         error.message,
-        "`exponent_static` does not take F32, the dtype of tensor `b`"
+        "`exponent_static` does not take I64, the dtype of tensor `b`"
     );
     assert_eq!(host.blobs(), before);
 }
@@ -391,12 +391,13 @@ fn a_method_that_does_not_bring_back_the_original_fails_the_task() {
 
 #[test]
 fn a_stop_is_noticed_in_the_middle_of_a_tensor() {
-    let data = bf16_weights(1 << 20, 6);
+    // Four chunks.
+    let data = bf16_weights(1 << 21, 6);
     let mut stops = 0;
     loop {
         // The set takes one question to make.
         let host = TestHost::new().stop_after(1 + stops);
-        let set = set_of(&host, &[("a", "BF16", &[1 << 20], &data)]);
+        let set = set_of(&host, &[("a", "BF16", &[1 << 21], &data)]);
         match bench_set(&host, "exponent_static", &set) {
             Ok(_) => break,
             Err(error) => assert_eq!(error.kind, TaskErrorKind::Cancelled),

@@ -103,12 +103,12 @@ fn all_threads_and_whole_files_work_too() {
 #[test]
 fn what_the_method_does_not_take_is_told() {
     let host = TestHost::new();
-    let set = set_of(&host, &[("a", "F32", &[1], &[0; 4])]);
+    let set = set_of(&host, &[("a", "I64", &[1], &[0; 8])]);
     let error = time(&host, &with(json!({})), "tensors", &set).unwrap_err();
     assert_eq!(error.kind, TaskErrorKind::Input);
     let told = &error.message;
     assert!(
-        told.contains("`exponent_static`") && told.contains("F32"),
+        told.contains("`exponent_static`") && told.contains("I64"),
         "{told}"
     );
 }
