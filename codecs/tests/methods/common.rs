@@ -126,6 +126,35 @@ impl Content {
     }
 }
 
+/// Weights of another type that were bf16 once.
+pub(crate) fn was_bf16(dtype: Dtype, weights: u64) -> Tensor {
+    let once = Content::Weights.tensor(Dtype::Bf16, &[weights]);
+    let data = once.data.as_chunks::<2>().0.iter().flat_map(|word| {
+        let single = u32::from(u16::from_le_bytes(*word)) << 16;
+        match dtype {
+            Dtype::F32 => single.to_le_bytes().to_vec(),
+            _ => llmcl_codecs::cast::f32_to_f16(single)
+                .to_le_bytes()
+                .to_vec(),
+        }
+    });
+    Tensor {
+        dtype,
+        data: data.collect(),
+        shape: vec![weights],
+    }
+}
+
+/// Rows of weights that come again.
+pub(crate) fn repeated(dtype: Dtype, weights: u64, times: u64) -> Tensor {
+    let row = Content::Weights.tensor(dtype, &[weights]);
+    Tensor {
+        dtype,
+        shape: vec![times, weights],
+        data: row.data.repeat(times as usize),
+    }
+}
+
 /// Encodes tensors as a unit and checks that every byte is accounted for.
 pub(crate) fn encode(method: &dyn Method, tensors: &[Tensor]) -> (Vec<u8>, Accounting) {
     let views: Vec<_> = tensors.iter().map(Tensor::view).collect();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use llmcl_codecs::{Dtype, cast, resolve};
 
-use crate::common::{Content, Noise, Tensor, decode, encode, profile};
+use crate::common::{Content, Noise, Tensor, decode, encode, profile, repeated, was_bf16};
 
 const METHODS: [(&str, u32); 4] = [
     ("exponent_static", 1),
@@ -16,7 +16,7 @@ const METHODS: [(&str, u32); 4] = [
     ("exponent_mantissa_profiled", 1),
 ];
 
-/// Chunks of every mode, with and without scales, of both layouts, and tensors without weights.
+/// Chunks of every mode, with and without scales, of all types, and tensors without weights.
 fn tensors() -> Vec<Tensor> {
     let mut noise = Noise(7);
     let (rows, columns) = (48u64, 40u64);
@@ -44,6 +44,10 @@ fn tensors() -> Vec<Tensor> {
         Content::Noise.tensor(Dtype::Bf16, &[40, 40]),
         Content::Nans.tensor(Dtype::F16, &[33]),
         Content::Zeros.tensor(Dtype::Bf16, &[0, 3]),
+        was_bf16(Dtype::F16, 3000),
+        was_bf16(Dtype::F32, 3000),
+        Content::Noise.tensor(Dtype::F32, &[600]),
+        repeated(Dtype::Bf16, 700, 9),
     ]
 }
 

@@ -9,3 +9,4 @@ mod common;
 mod damage;
 mod golden;
 mod recovery;
+mod stack;

@@ -1,7 +1,8 @@
 //! Every method gives back what it was given, bit by bit, over types, shapes and contents.
 
 use crate::common::{
-    Content, Noise, Tensor, decode, encode, methods, profile, round_trip, small_unit,
+    Content, Noise, Tensor, decode, encode, methods, profile, repeated, round_trip, small_unit,
+    was_bf16,
 };
 use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError};
 use proptest::prelude::*;
@@ -194,6 +195,70 @@ fn exponents_of_weights_are_worth_coding() {
             ..Accounting::default()
         }
     );
+}
+
+/// The float methods, which all have the same modes of chunks.
+const FLOATS: [&str; 4] = [
+    "exponent_static",
+    "exponent_mantissa_static",
+    "exponent_mantissa_scaled",
+    "exponent_mantissa_profiled",
+];
+
+#[test]
+fn what_was_bf16_once_is_coded_as_that() {
+    for name in FLOATS {
+        let method = llmcl_codecs::resolve(name, &Default::default()).unwrap();
+        let ratio = |tensor: &Tensor| {
+            let (encoded, _) = round_trip(&*method, std::slice::from_ref(tensor));
+            tensor.data.len() as f64 / encoded.len() as f64
+        };
+        let itself = ratio(&Content::Weights.tensor(Dtype::Bf16, &[200_000]));
+        let as_half = ratio(&was_bf16(Dtype::F16, 200_000));
+        let as_single = ratio(&was_bf16(Dtype::F32, 200_000));
+        assert!(as_half > itself - 0.01, "{name}: {as_half} and {itself}");
+        assert!(as_single > 2.0 * itself - 0.02, "{name}: {as_single}");
+        // One weight among them that bf16 cannot hold is a matter of its chunk alone.
+        let mut other = was_bf16(Dtype::F16, 200_000);
+        other.data[77] = 0x3c;
+        other.data[76] = 0x01;
+        round_trip(&*method, &[other]);
+    }
+}
+
+#[test]
+fn what_repeats_does_not_lose_to_zstd() {
+    let zstd = llmcl_codecs::resolve("zstd_3", &Default::default()).unwrap();
+    let mut noise = Noise(5);
+    // Few values, as of weights that were quantised and are floats again.
+    let few = Tensor {
+        dtype: Dtype::Bf16,
+        shape: vec![100_000],
+        data: (0..100_000)
+            .flat_map(|_| {
+                let steps = (f32::from_bits(noise.weight()) * 200.0).round();
+                llmcl_codecs::cast::f32_to_bf16((steps * 0.011).to_bits()).to_le_bytes()
+            })
+            .collect(),
+    };
+    for tensor in [
+        repeated(Dtype::Bf16, 3000, 40),
+        repeated(Dtype::F16, 900, 99),
+        few,
+    ] {
+        let (by_zstd, _) = round_trip(&*zstd, std::slice::from_ref(&tensor));
+        // The blocks of the last one are too short for that.
+        for name in &FLOATS[..3] {
+            let method = llmcl_codecs::resolve(name, &Default::default()).unwrap();
+            let (encoded, _) = round_trip(&*method, std::slice::from_ref(&tensor));
+            assert!(
+                encoded.len() < by_zstd.len() + 20,
+                "{name}: {} and {}",
+                encoded.len(),
+                by_zstd.len()
+            );
+        }
+    }
 }
 
 #[test]
