@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ["cli", "engine", "cache", "stages", "codecs", "docs", "experiments", "fixtures", "profiles"]
+ROOMS = ["cli", "engine", "cache", "stages", "codecs", "container", "docs", "experiments", "fixtures", "profiles"]
 
 CACHE = ["-p", "llmcl-cache"]
 STORE = CACHE + ["--test", "store"]

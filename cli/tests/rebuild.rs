@@ -27,7 +27,15 @@ impl Copy {
         if source.exists() {
             fs::remove_dir_all(&source).unwrap();
         }
-        for room in ["cli", "engine", "cache", "stages", "codecs", "docs"] {
+        for room in [
+            "cli",
+            "engine",
+            "cache",
+            "stages",
+            "codecs",
+            "container",
+            "docs",
+        ] {
             copy_folder(&repository().join(room), &source.join(room));
         }
         for file in ["Cargo.toml", "Cargo.lock"] {
