@@ -28,9 +28,15 @@ pub(crate) const CODECS: Room = Room {
     sources: "codecs/src",
     leaves: "methods",
     registration: "FAMILIES",
-    lookups: &["codecs/src/method.rs"],
+    lookups: &["codecs/src/method.rs", "codecs/src/chunked.rs"],
     root_names_leaves: false,
-    doors: &["method::resolve", "method::family_of", "resolve"],
+    doors: &[
+        "method::resolve",
+        "method::family_of",
+        "resolve",
+        "chunked::resolve",
+        "chunked::names",
+    ],
 };
 
 pub(crate) const STAGES: Room = Room {

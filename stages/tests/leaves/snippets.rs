@@ -134,8 +134,11 @@ fn ways_to_all_leaves_at_once_are_closed() {
         "fn f() { llmcl_codecs::resolve(\"zstd_3\"); }",
         "names methods itself",
     );
-    let method = [("methods/a.rs", "use crate::method::resolve;")];
-    assert_eq!(wrong(&CODECS, &method, &Declared::new()).len(), 1);
+    for door in ["method::resolve", "chunked::resolve"] {
+        let text = format!("use crate::{door};");
+        let method = [("methods/a.rs", text.as_str())];
+        assert_eq!(wrong(&CODECS, &method, &Declared::new()).len(), 1, "{door}");
+    }
 }
 
 #[test]
