@@ -12,7 +12,7 @@
 //! is shorter than stored.
 
 use super::beneath::Beneath;
-use super::tensor::FloatType;
+use super::tensor::{FloatType, Matrix};
 use super::{FloatCoder, born, repeats};
 use crate::accounting::Accounting;
 use crate::bytes::ByteReader;
@@ -48,9 +48,8 @@ fn is_constant(kind: FloatType, data: &[u8]) -> bool {
 /// [`EncodeError::Backend`] where libzstd fails.
 pub(crate) fn encode_chunk<C: FloatCoder>(
     coder: &C,
-    tables: &C::Tables,
     kind: FloatType,
-    first: u64,
+    matrix: Matrix,
     data: &[u8],
     scratch: &mut ChunkScratch<C::Scratch>,
     out: &mut Vec<u8>,
@@ -96,7 +95,7 @@ pub(crate) fn encode_chunk<C: FloatCoder>(
         _ => kind.layout(),
     };
     let own = &mut scratch.coder;
-    accounting.tables = coder.encode(tables, layout, first, words, own, out);
+    accounting.tables = coder.encode(matrix, layout, words, own, out);
     if repeats::may_repeat(data) {
         scratch.frame.clear();
         repeats::write_frame(data, &mut scratch.frame)?;
@@ -124,9 +123,8 @@ pub(crate) fn encode_chunk<C: FloatCoder>(
 /// Where bytes are missing, or are not what [`encode_chunk`] writes.
 pub(crate) fn decode_chunk<C: FloatCoder>(
     coder: &C,
-    tables: &C::Tables,
     kind: FloatType,
-    first: u64,
+    matrix: Matrix,
     reader: &mut ByteReader<'_>,
     scratch: &mut ChunkScratch<C::Scratch>,
     data: &mut [u8],
@@ -149,21 +147,21 @@ pub(crate) fn decode_chunk<C: FloatCoder>(
         }
         (CODED, FloatType::Bf16 | FloatType::F16) => {
             let words = data.as_chunks_mut().0;
-            coder.decode(tables, kind.layout(), first, reader, own, words)
+            coder.decode(matrix, kind.layout(), reader, own, words)
         }
         (CODED, FloatType::F32) => {
             let singles = data.as_chunks_mut().0;
             scratch.beneath.read(singles.len(), reader)?;
             scratch.words.resize(singles.len(), [0; 2]);
             let words = scratch.words.as_mut_slice();
-            coder.decode(tables, kind.layout(), first, reader, own, words)?;
+            coder.decode(matrix, kind.layout(), reader, own, words)?;
             scratch.beneath.join(words, singles);
             Ok(())
         }
         (CODED_AS_BF16, FloatType::F16) => {
             let words = data.as_chunks_mut().0;
             let layout = FloatLayout::Bf16;
-            coder.decode(tables, layout, first, reader, own, words)?;
+            coder.decode(matrix, layout, reader, own, words)?;
             if born::to_f16(words) {
                 return Ok(());
             }

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::FloatCoder;
 use super::chunk::{ChunkScratch, decode_chunk, encode_chunk};
 use super::tensor::{FloatTensor, FloatType, Matrix};
-use super::{FloatCoder, FloatMethod};
+use super::unit::FloatMethod;
 use crate::bytes::ByteReader;
 use crate::chunked::{ChunkedMethod, Chunks};
 use crate::error::{DecodeError, EncodeError, ProfileProblem};
@@ -34,15 +35,11 @@ impl<C: FloatCoder> FloatChunked<C> {
         }))
     }
 
-    fn chunks(&self, kind: FloatType, matrix: Matrix, tables: C::Tables) -> Box<dyn Chunks> {
-        let mut written = Vec::new();
-        C::write_tables(&tables, &mut written);
+    fn chunks(&self, kind: FloatType, matrix: Matrix) -> Box<dyn Chunks> {
         Box::new(FloatChunks::<C> {
             coder: Arc::clone(&self.coder),
             kind,
-            weights: C::chunk_weights(&tables, matrix),
-            tables,
-            written,
+            matrix,
             pool: Arc::clone(&self.pool),
         })
     }
@@ -75,7 +72,7 @@ impl<C: FloatCoder> ChunkedMethod for FloatChunked<C> {
                 dtype: view.dtype,
             });
         };
-        Ok(self.chunks(tensor.kind, tensor.matrix, self.coder.fit(&tensor)))
+        Ok(self.chunks(tensor.kind, tensor.matrix))
     }
 
     fn open(
@@ -94,19 +91,15 @@ impl<C: FloatCoder> ChunkedMethod for FloatChunked<C> {
         let bytes = dtype.bytes_for(shape);
         let bytes = bytes.ok_or_else(|| refuse("of a size that fits 64 bits"))?;
         let matrix = Matrix::of(shape, bytes / kind.bytes() as u64);
-        let mut reader = ByteReader::new(tables);
-        let tables = C::read_tables(matrix, &mut reader)?;
-        reader.finish()?;
-        Ok(self.chunks(kind, matrix, tables))
+        ByteReader::new(tables).finish()?;
+        Ok(self.chunks(kind, matrix))
     }
 }
 
 struct FloatChunks<C: FloatCoder> {
     coder: Arc<C>,
     kind: FloatType,
-    weights: u64,
-    tables: C::Tables,
-    written: Vec<u8>,
+    matrix: Matrix,
     pool: Pool<C>,
 }
 
@@ -129,38 +122,27 @@ impl<C: FloatCoder> FloatChunks<C> {
 
 impl<C: FloatCoder> Chunks for FloatChunks<C> {
     fn tables(&self) -> &[u8] {
-        &self.written
+        &[]
     }
 
     fn chunk_bytes(&self) -> u64 {
-        self.weights * self.kind.bytes() as u64
+        C::chunk_weights(self.matrix) * self.kind.bytes() as u64
     }
 
-    fn encode(&self, first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let first = first / self.kind.bytes() as u64;
+    fn encode(&self, _first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.with_scratch(|scratch| {
-            encode_chunk(
-                &*self.coder,
-                &self.tables,
-                self.kind,
-                first,
-                data,
-                scratch,
-                out,
-            )
+            encode_chunk(&*self.coder, self.kind, self.matrix, data, scratch, out)
         })?;
         Ok(())
     }
 
-    fn decode(&self, first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError> {
-        let first = first / self.kind.bytes() as u64;
+    fn decode(&self, _first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError> {
         let mut reader = ByteReader::new(encoded);
         self.with_scratch(|scratch| {
             decode_chunk(
                 &*self.coder,
-                &self.tables,
                 self.kind,
-                first,
+                self.matrix,
                 &mut reader,
                 scratch,
                 data,

@@ -8,6 +8,7 @@ mod beneath;
 mod born;
 mod chunk;
 mod chunks;
+mod family;
 pub(crate) mod octaves;
 pub(crate) mod relative;
 pub(crate) mod repeats;
@@ -16,72 +17,61 @@ pub(crate) mod scales;
 mod tensor;
 mod unit;
 
-pub(crate) use chunks::FloatChunked;
+pub(crate) use family::FloatFamily;
 pub(crate) use tensor::{FloatTensor, Matrix};
-pub(crate) use unit::FloatMethod;
 
 use crate::bytes::ByteReader;
 use crate::error::{DecodeError, ProfileProblem};
 use crate::float::FloatLayout;
+use crate::tensor::TensorView;
 
-/// Codes chunks of 16-bit floats.
+/// Codes chunks of 16-bit floats. A method is a coder and what is around it.
 pub(crate) trait FloatCoder: Sized + Send + Sync + 'static {
     /// The method's name.
     const NAME: &'static str;
+    /// What the method does, in a sentence.
+    const ABOUT: &'static str;
+    /// Its source file, relative to the workspace.
+    const LEAF: &'static str;
     /// The version of its format.
     const VERSION: u8;
     /// Working memory of a chunk, beside its words.
     const MEMORY: u64;
-    /// What the chunks of a tensor share.
-    type Tables: Send + Sync;
+    /// Whether it needs a profile.
+    const NEEDS_PROFILE: bool = false;
     /// Space used again from chunk to chunk.
     type Scratch: Default + Send;
 
     /// The coder, with its profile. Most refuse one.
     fn with_profile(profile: Option<&[u8]>) -> Result<Self, ProfileProblem>;
 
-    /// Fits what the chunks of a tensor share.
-    fn fit(&self, tensor: &FloatTensor<'_>) -> Self::Tables;
-
-    /// Appends it.
-    fn write_tables(tables: &Self::Tables, out: &mut Vec<u8>);
-
-    /// Takes it.
-    ///
-    /// # Errors
-    ///
-    /// Where bytes are missing, or are not what can have been written for such a tensor.
-    fn read_tables(
-        matrix: Matrix,
-        reader: &mut ByteReader<'_>,
-    ) -> Result<Self::Tables, DecodeError>;
+    /// Learns a profile from tensors, if it needs one.
+    fn train(_tensors: &[TensorView<'_>]) -> Option<Vec<u8>> {
+        None
+    }
 
     /// The weights of every chunk of a tensor but the last.
-    fn chunk_weights(tables: &Self::Tables, matrix: Matrix) -> u64;
+    fn chunk_weights(matrix: Matrix) -> u64;
 
-    /// Appends a coded chunk, which is not empty, and returns how many of its bytes are tables.
-    ///
-    /// `first` is the number of weights of the tensor before it.
+    /// Appends a coded chunk of a tensor, which is not empty, and returns how many of its bytes are tables.
     fn encode(
         &self,
-        tables: &Self::Tables,
+        matrix: Matrix,
         layout: FloatLayout,
-        first: u64,
         words: &[[u8; 2]],
         scratch: &mut Self::Scratch,
         out: &mut Vec<u8>,
     ) -> u64;
 
-    /// Takes a coded chunk and fills `words`.
+    /// Takes a coded chunk of a tensor and fills `words`.
     ///
     /// # Errors
     ///
     /// Where bytes are missing, or are not what `encode` writes.
     fn decode(
         &self,
-        tables: &Self::Tables,
+        matrix: Matrix,
         layout: FloatLayout,
-        first: u64,
         reader: &mut ByteReader<'_>,
         scratch: &mut Self::Scratch,
         words: &mut [[u8; 2]],

@@ -7,7 +7,6 @@
 //! | bytes of all tensors | variable-length integer |
 //! | per tensor: type, 0 bf16, 1 fp16, 2 fp32 | 1 |
 //! | … number of rows, and of weights of a row | two variable-length integers |
-//! | … what its chunks share | as the coder has it |
 //! | … its chunks, see [`chunk`](super::chunk) | |
 //!
 //! The number of all bytes guards those of the tensors, on which nothing else depends where chunks are constant.
@@ -70,19 +69,12 @@ impl<C: FloatCoder> Method for FloatMethod<C> {
             bytes.push(kind.code());
             write_varint(&mut bytes, matrix.rows);
             write_varint(&mut bytes, matrix.columns);
-            let before = bytes.len();
-            accounting.container += (before - start) as u64;
-            let tables = coder.fit(&tensor);
-            C::write_tables(&tables, &mut bytes);
-            accounting.tables += (bytes.len() - before) as u64;
-            let mut first = 0;
-            let chunk = C::chunk_weights(&tables, matrix);
+            accounting.container += (bytes.len() - start) as u64;
+            let chunk = C::chunk_weights(matrix);
             for data in data.chunks(chunk as usize * kind.bytes()) {
-                accounting +=
-                    encode_chunk(&coder, &tables, kind, first, data, &mut scratch, &mut bytes)?;
+                accounting += encode_chunk(&coder, kind, matrix, data, &mut scratch, &mut bytes)?;
                 out.put(&bytes)?;
                 bytes.clear();
-                first += chunk;
             }
         }
         // Of a unit without tensors, or whose last one is empty.
@@ -136,21 +128,12 @@ impl<C: FloatCoder> Method for FloatMethod<C> {
                 return Err(refuse);
             };
             left = after;
-            let tables = C::read_tables(matrix, &mut reader)?;
-            let chunk = C::chunk_weights(&tables, matrix);
+            let chunk = C::chunk_weights(matrix);
             let mut first = 0;
             while first < weights {
                 let length = chunk.min(weights - first) as usize * kind.bytes();
                 data.resize(length, 0);
-                decode_chunk(
-                    &coder,
-                    &tables,
-                    kind,
-                    first,
-                    &mut reader,
-                    &mut scratch,
-                    &mut data,
-                )?;
+                decode_chunk(&coder, kind, matrix, &mut reader, &mut scratch, &mut data)?;
                 put_decoded(out, &data)?;
                 first += chunk;
             }

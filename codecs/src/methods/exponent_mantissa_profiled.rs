@@ -6,80 +6,28 @@
 //!
 //! # Format
 //!
-//! Units, tensors and the modes of chunks are those of all float methods. The chunks of a tensor share nothing. A coded
+//! Units, tensors and the modes of chunks are those of all float methods. A coded
 //! chunk, which is a block, is the scale of its weights, a number of quarters of an octave as a variable-length integer
 //! with the sign in its lowest bit, and the weights relative to it as in [`relative`](crate::floats::relative), but
 //! without classes and frequencies: those are the profile's, for the class of the scale.
 //!
 //! A profile is a byte, its version 1, and the [`Frequencies`] of each of the four classes.
 
-use std::collections::BTreeMap;
-
 use crate::bytes::ByteReader;
-use crate::chunked::ChunkedMethod;
-use crate::error::{DecodeError, EncodeError, MethodError, ProfileProblem};
+use crate::error::{DecodeError, ProfileProblem};
 use crate::float::FloatLayout;
 use crate::floats::octaves::ESCAPE;
 use crate::floats::relative::{self, Known, class_of};
 use crate::floats::scales::{PHASES, fit_one, read_one, write_one};
-use crate::floats::{FloatChunked, FloatCoder, FloatMethod, FloatTensor, Matrix};
-use crate::method::{Method, MethodFamily, ParameterValue};
+use crate::floats::{FloatCoder, FloatFamily, FloatTensor, Matrix};
 use crate::rans::{DecoderTable, EncoderTable, Frequencies, SCALE_BITS};
 use crate::tensor::TensorView;
-
-const NAME: &str = "exponent_mantissa_profiled";
 
 /// Weights of a block.
 const BLOCK_WEIGHTS: usize = 1 << 12;
 const PROFILE_VERSION: u8 = 1;
 
-pub(super) struct Family;
-
-impl MethodFamily for Family {
-    fn pattern(&self) -> &'static str {
-        NAME
-    }
-
-    fn about(&self) -> &'static str {
-        "rANS over exponent and upper mantissa bits of floats in blocks of 4,096, by the frequencies of a profile; the rest stored"
-    }
-
-    fn leaf(&self) -> &'static str {
-        "codecs/src/methods/exponent_mantissa_profiled.rs"
-    }
-
-    fn needs_profile(&self) -> bool {
-        true
-    }
-
-    fn resolve(
-        &self,
-        name: &str,
-        _parameters: &BTreeMap<String, ParameterValue>,
-    ) -> Option<Result<Box<dyn Method>, MethodError>> {
-        (name == NAME).then(|| Ok(Box::new(FloatMethod::<Coder>::new()) as Box<dyn Method>))
-    }
-
-    fn chunked(
-        &self,
-        name: &str,
-        profile: Option<&[u8]>,
-    ) -> Option<Result<Box<dyn ChunkedMethod>, ProfileProblem>> {
-        (name == NAME).then(|| FloatChunked::<Coder>::with_profile(profile))
-    }
-
-    fn train(
-        &self,
-        name: &str,
-        tensors: &[TensorView<'_>],
-    ) -> Option<Result<Vec<u8>, EncodeError>> {
-        (name == NAME).then(|| Ok(train(tensors)))
-    }
-
-    fn examples(&self) -> Vec<String> {
-        vec![NAME.to_owned()]
-    }
-}
+pub(super) const FAMILY: FloatFamily<Coder> = FloatFamily::new();
 
 /// The frequencies that weights have relative to the scales of their blocks. Tensors of other types do not count.
 fn train(tensors: &[TensorView<'_>]) -> Vec<u8> {
@@ -180,10 +128,12 @@ impl Coder {
 }
 
 impl FloatCoder for Coder {
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = "exponent_mantissa_profiled";
+    const ABOUT: &'static str = "rANS over exponent and upper mantissa bits of floats in blocks of 4,096, by the frequencies of a profile; the rest stored";
+    const LEAF: &'static str = "codecs/src/methods/exponent_mantissa_profiled.rs";
     const VERSION: u8 = 1;
     const MEMORY: u64 = 1 << 20;
-    type Tables = ();
+    const NEEDS_PROFILE: bool = true;
     type Scratch = relative::Scratch;
 
     fn with_profile(profile: Option<&[u8]>) -> Result<Coder, ProfileProblem> {
@@ -191,23 +141,18 @@ impl FloatCoder for Coder {
         Coder::read(profile).map_err(|error| ProfileProblem::Unsound(error.to_string()))
     }
 
-    fn fit(&self, _tensor: &FloatTensor<'_>) {}
-
-    fn write_tables(_tables: &(), _out: &mut Vec<u8>) {}
-
-    fn read_tables(_matrix: Matrix, _reader: &mut ByteReader<'_>) -> Result<(), DecodeError> {
-        Ok(())
+    fn train(tensors: &[TensorView<'_>]) -> Option<Vec<u8>> {
+        Some(train(tensors))
     }
 
-    fn chunk_weights(_tables: &(), _matrix: Matrix) -> u64 {
+    fn chunk_weights(_matrix: Matrix) -> u64 {
         BLOCK_WEIGHTS as u64
     }
 
     fn encode(
         &self,
-        _tables: &(),
+        _matrix: Matrix,
         layout: FloatLayout,
-        _first: u64,
         words: &[[u8; 2]],
         scratch: &mut relative::Scratch,
         out: &mut Vec<u8>,
@@ -221,9 +166,8 @@ impl FloatCoder for Coder {
 
     fn decode(
         &self,
-        _tables: &(),
+        _matrix: Matrix,
         layout: FloatLayout,
-        _first: u64,
         reader: &mut ByteReader<'_>,
         _scratch: &mut relative::Scratch,
         words: &mut [[u8; 2]],

@@ -7,7 +7,7 @@
 //!
 //! # Format
 //!
-//! Units, tensors and the modes of chunks are those of all float methods. The chunks of a tensor share nothing. They are
+//! Units, tensors and the modes of chunks are those of all float methods. They are
 //! of [`CHUNK_WEIGHTS`] weights; those of a matrix of at least [`LEAST_SIDE`] rows, and of that many to [`CHUNK_WEIGHTS`] /
 //! [`LEAST_SIDE`] columns, of as many rows as do not hold more. A coded chunk is
 //!
@@ -17,18 +17,12 @@
 //! | the scales of its rows; without scales of columns, one of all weights |
 //! | the weights relative to them, see [`relative`](crate::floats::relative) |
 
-use std::collections::BTreeMap;
-
 use crate::bytes::ByteReader;
-use crate::chunked::ChunkedMethod;
-use crate::error::{DecodeError, MethodError, ProfileProblem};
+use crate::error::{DecodeError, ProfileProblem};
 use crate::float::FloatLayout;
 use crate::floats::relative::{self, Classing, Counts, References};
 use crate::floats::scales::{PHASES, Scales, fit, fit_one};
-use crate::floats::{FloatChunked, FloatCoder, FloatMethod, FloatTensor, Matrix, without_profile};
-use crate::method::{Method, MethodFamily, ParameterValue};
-
-const NAME: &str = "exponent_mantissa_scaled";
+use crate::floats::{FloatCoder, FloatFamily, FloatTensor, Matrix, without_profile};
 
 /// Weights of a chunk.
 const CHUNK_WEIGHTS: u64 = 1 << 20;
@@ -37,48 +31,9 @@ const LEAST_SIDE: u64 = 32;
 /// Weights on which it is tried whether scales pay.
 const TRIED_WEIGHTS: usize = 1 << 17;
 
-pub(super) struct Family;
-
-impl MethodFamily for Family {
-    fn pattern(&self) -> &'static str {
-        NAME
-    }
-
-    fn about(&self) -> &'static str {
-        "rANS over exponent and upper mantissa bits of floats, relative to the scales of row and column; the rest stored"
-    }
-
-    fn leaf(&self) -> &'static str {
-        "codecs/src/methods/exponent_mantissa_scaled.rs"
-    }
-
-    fn resolve(
-        &self,
-        name: &str,
-        _parameters: &BTreeMap<String, ParameterValue>,
-    ) -> Option<Result<Box<dyn Method>, MethodError>> {
-        (name == NAME).then(|| Ok(Box::new(FloatMethod::<Coder>::new()) as Box<dyn Method>))
-    }
-
-    fn chunked(
-        &self,
-        name: &str,
-        profile: Option<&[u8]>,
-    ) -> Option<Result<Box<dyn ChunkedMethod>, ProfileProblem>> {
-        (name == NAME).then(|| FloatChunked::<Coder>::with_profile(profile))
-    }
-
-    fn examples(&self) -> Vec<String> {
-        vec![NAME.to_owned()]
-    }
-}
+pub(super) const FAMILY: FloatFamily<Coder> = FloatFamily::new();
 
 pub(crate) struct Coder;
-
-/// The weights of a row, if the scales of rows and columns may pay; 0 if not.
-pub(crate) struct Tables {
-    columns: usize,
-}
 
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -91,63 +46,44 @@ fn may_have_scales(rows: u64, columns: u64) -> bool {
     rows >= LEAST_SIDE && (LEAST_SIDE..=CHUNK_WEIGHTS / LEAST_SIDE).contains(&columns)
 }
 
-impl Tables {
-    fn of(matrix: Matrix) -> Tables {
-        let may = may_have_scales(matrix.rows, matrix.columns);
-        Tables {
-            columns: if may { matrix.columns as usize } else { 0 },
-        }
-    }
-
-    /// The rows of a chunk, if it may have scales of rows and columns.
-    fn rows(&self, weights: usize) -> Option<usize> {
-        let rows = weights.checked_div(self.columns)?;
-        may_have_scales(rows as u64, self.columns as u64).then_some(rows)
-    }
+/// The rows of a chunk, if it may have scales of rows and columns.
+fn rows_of(matrix: Matrix, weights: usize) -> Option<usize> {
+    let rows = (weights as u64).checked_div(matrix.columns)?;
+    may_have_scales(rows, matrix.columns).then_some(rows as usize)
 }
 
 impl FloatCoder for Coder {
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = "exponent_mantissa_scaled";
+    const ABOUT: &'static str = "rANS over exponent and upper mantissa bits of floats, relative to the scales of row and column; the rest stored";
+    const LEAF: &'static str = "codecs/src/methods/exponent_mantissa_scaled.rs";
     const VERSION: u8 = 1;
     const MEMORY: u64 = 16 * CHUNK_WEIGHTS;
-    type Tables = Tables;
     type Scratch = Scratch;
 
     fn with_profile(profile: Option<&[u8]>) -> Result<Coder, ProfileProblem> {
         without_profile(profile, Coder)
     }
 
-    fn fit(&self, tensor: &FloatTensor<'_>) -> Tables {
-        Tables::of(tensor.matrix)
-    }
-
-    fn write_tables(_tables: &Tables, _out: &mut Vec<u8>) {}
-
-    fn read_tables(matrix: Matrix, _reader: &mut ByteReader<'_>) -> Result<Tables, DecodeError> {
-        Ok(Tables::of(matrix))
-    }
-
-    fn chunk_weights(tables: &Tables, _matrix: Matrix) -> u64 {
-        match tables.columns as u64 {
-            0 => CHUNK_WEIGHTS,
-            columns => CHUNK_WEIGHTS / columns * columns,
+    fn chunk_weights(matrix: Matrix) -> u64 {
+        match may_have_scales(matrix.rows, matrix.columns) {
+            true => CHUNK_WEIGHTS / matrix.columns * matrix.columns,
+            false => CHUNK_WEIGHTS,
         }
     }
 
     fn encode(
         &self,
-        tables: &Tables,
+        matrix: Matrix,
         layout: FloatLayout,
-        _first: u64,
         words: &[[u8; 2]],
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) -> u64 {
         let before = out.len();
-        let both = tables.rows(words.len()).and_then(|rows| {
+        let both = rows_of(matrix, words.len()).and_then(|rows| {
             let matrix = Matrix {
                 rows: rows as u64,
-                columns: tables.columns as u64,
+                ..matrix
             };
             let (rows, columns) = fit(&FloatTensor::of_words(layout, matrix, words));
             pays(layout, words, &rows, &columns).then_some((rows, columns))
@@ -174,9 +110,8 @@ impl FloatCoder for Coder {
 
     fn decode(
         &self,
-        tables: &Tables,
+        matrix: Matrix,
         layout: FloatLayout,
-        _first: u64,
         reader: &mut ByteReader<'_>,
         scratch: &mut Scratch,
         words: &mut [[u8; 2]],
@@ -185,11 +120,11 @@ impl FloatCoder for Coder {
         scratch.columns.quarters.clear();
         let rows = match (
             reader.byte("whether there are scales")?,
-            tables.rows(words.len()),
+            rows_of(matrix, words.len()),
         ) {
             (0, _) => 1,
             (1, Some(rows)) => {
-                scratch.columns.read(tables.columns, reader)?;
+                scratch.columns.read(matrix.columns as usize, reader)?;
                 rows
             }
             (found, _) => {

@@ -7,7 +7,7 @@
 //!
 //! # Format
 //!
-//! Units, tensors and the modes of chunks are those of all float methods. The chunks of a tensor share nothing. A coded
+//! Units, tensors and the modes of chunks are those of all float methods. A coded
 //! chunk is
 //!
 //! | field | bytes |
@@ -22,19 +22,13 @@
 //! A pair is the distance of its first exponent from the least in its lower half, and that of the second in its upper
 //! one; 255 is an escaped pair. If the number of weights is odd, the second exponent of the last pair means nothing.
 
-use std::collections::BTreeMap;
-
 use crate::bytes::{ByteReader, write_varint};
-use crate::chunked::ChunkedMethod;
-use crate::error::{DecodeError, MethodError, ProfileProblem};
+use crate::error::{DecodeError, ProfileProblem};
 use crate::float::FloatLayout;
 use crate::floats::rest::Rest;
-use crate::floats::{FloatChunked, FloatCoder, FloatMethod, FloatTensor, Matrix, without_profile};
-use crate::method::{Method, MethodFamily, ParameterValue};
+use crate::floats::{FloatCoder, FloatFamily, Matrix, without_profile};
 use crate::rans::{self, BLOCK, DecoderTable, EncoderTable, Frequencies, SCALE_BITS};
 use crate::simd::vectorized;
-
-const NAME: &str = "exponent_static";
 
 /// Weights of a chunk.
 const CHUNK_WEIGHTS: u64 = 1 << 19;
@@ -45,41 +39,7 @@ const ESCAPE: u8 = 0xff;
 const COUNTED_PIECES: usize = 8;
 const PIECE: usize = 64;
 
-pub(super) struct Family;
-
-impl MethodFamily for Family {
-    fn pattern(&self) -> &'static str {
-        NAME
-    }
-
-    fn about(&self) -> &'static str {
-        "order-0 rANS over the exponents of floats, two at a time, chunk by chunk; signs and mantissas stored"
-    }
-
-    fn leaf(&self) -> &'static str {
-        "codecs/src/methods/exponent_static.rs"
-    }
-
-    fn resolve(
-        &self,
-        name: &str,
-        _parameters: &BTreeMap<String, ParameterValue>,
-    ) -> Option<Result<Box<dyn Method>, MethodError>> {
-        (name == NAME).then(|| Ok(Box::new(FloatMethod::<Coder>::new()) as Box<dyn Method>))
-    }
-
-    fn chunked(
-        &self,
-        name: &str,
-        profile: Option<&[u8]>,
-    ) -> Option<Result<Box<dyn ChunkedMethod>, ProfileProblem>> {
-        (name == NAME).then(|| FloatChunked::<Coder>::with_profile(profile))
-    }
-
-    fn examples(&self) -> Vec<String> {
-        vec![NAME.to_owned()]
-    }
-}
+pub(super) const FAMILY: FloatFamily<Coder> = FloatFamily::new();
 
 pub(crate) struct Coder;
 
@@ -209,33 +169,25 @@ fn each_escaped(pairs: &[u8], mut each: impl FnMut(usize)) {
 }
 
 impl FloatCoder for Coder {
-    const NAME: &'static str = NAME;
+    const NAME: &'static str = "exponent_static";
+    const ABOUT: &'static str = "order-0 rANS over the exponents of floats, two at a time, chunk by chunk; signs and mantissas stored";
+    const LEAF: &'static str = "codecs/src/methods/exponent_static.rs";
     const VERSION: u8 = 1;
     const MEMORY: u64 = 16 * CHUNK_WEIGHTS;
-    type Tables = ();
     type Scratch = Scratch;
 
     fn with_profile(profile: Option<&[u8]>) -> Result<Coder, ProfileProblem> {
         without_profile(profile, Coder)
     }
 
-    fn fit(&self, _tensor: &FloatTensor<'_>) {}
-
-    fn write_tables(_tables: &(), _out: &mut Vec<u8>) {}
-
-    fn read_tables(_matrix: Matrix, _reader: &mut ByteReader<'_>) -> Result<(), DecodeError> {
-        Ok(())
-    }
-
-    fn chunk_weights(_tables: &(), _matrix: Matrix) -> u64 {
+    fn chunk_weights(_matrix: Matrix) -> u64 {
         CHUNK_WEIGHTS
     }
 
     fn encode(
         &self,
-        _tables: &(),
+        _matrix: Matrix,
         layout: FloatLayout,
-        _first: u64,
         words: &[[u8; 2]],
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
@@ -278,9 +230,8 @@ impl FloatCoder for Coder {
 
     fn decode(
         &self,
-        _tables: &(),
+        _matrix: Matrix,
         layout: FloatLayout,
-        _first: u64,
         reader: &mut ByteReader<'_>,
         _scratch: &mut Scratch,
         words: &mut [[u8; 2]],

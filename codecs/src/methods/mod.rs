@@ -13,10 +13,10 @@ use crate::method::MethodFamily;
 /// Every family that there is.
 pub static FAMILIES: &[&dyn MethodFamily] = &[
     &byte_split_zstd::Family,
-    &exponent_mantissa_profiled::Family,
-    &exponent_mantissa_scaled::Family,
-    &exponent_mantissa_static::Family,
-    &exponent_static::Family,
+    &exponent_mantissa_profiled::FAMILY,
+    &exponent_mantissa_scaled::FAMILY,
+    &exponent_mantissa_static::FAMILY,
+    &exponent_static::FAMILY,
     &xz::Family,
     &zstd::Family,
 ];
