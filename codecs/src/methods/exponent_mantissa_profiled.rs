@@ -6,8 +6,8 @@
 //!
 //! # Format
 //!
-//! Units, tensors and the modes of chunks are those of all float methods. A coded
-//! chunk, which is a block, is the scale of its weights, a number of quarters of an octave as a variable-length integer
+//! Units, tensors and the modes of chunks are those of all float methods. A coded chunk,
+//! which is a block, is the scale of its weights, a number of quarters of an octave as a variable-length integer
 //! with the sign in its lowest bit, and the weights relative to it as in [`relative`](crate::floats::relative), but
 //! without classes and frequencies: those are the profile's, for the class of the scale.
 //!

@@ -7,8 +7,8 @@
 //!
 //! # Format
 //!
-//! Units, tensors and the modes of chunks are those of all float methods. They are
-//! of [`CHUNK_WEIGHTS`] weights; those of a matrix of at least [`LEAST_SIDE`] rows, and of that many to [`CHUNK_WEIGHTS`] /
+//! Units, tensors and the modes of chunks are those of all float methods. Chunks are of [`CHUNK_WEIGHTS`] weights; those
+//! of a matrix of at least [`LEAST_SIDE`] rows, and of that many to [`CHUNK_WEIGHTS`] /
 //! [`LEAST_SIDE`] columns, of as many rows as do not hold more. A coded chunk is
 //!
 //! | field |

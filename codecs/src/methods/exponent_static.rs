@@ -7,8 +7,7 @@
 //!
 //! # Format
 //!
-//! Units, tensors and the modes of chunks are those of all float methods. A coded
-//! chunk is
+//! Units, tensors and the modes of chunks are those of all float methods. A coded chunk is
 //!
 //! | field | bytes |
 //! | --- | --- |
