@@ -13,6 +13,14 @@ use crate::error::StoreError;
 /// How many failed flushes are remembered. Of older ones only the tickets are, together with whatever lies between.
 const MAX_FAILURES: usize = 64;
 
+/// A flush that failed.
+#[derive(Debug)]
+pub(crate) struct FailedFlush {
+    pub(crate) error: StoreError,
+    /// Tickets up to this one are lost with it, those among them that were given out after it had begun.
+    pub(crate) last: u64,
+}
+
 #[derive(Default)]
 pub(crate) struct GroupCommit {
     state: Mutex<State>,
@@ -57,12 +65,17 @@ impl GroupCommit {
         state.written
     }
 
+    /// The last ticket given out.
+    pub(crate) fn last(&self) -> u64 {
+        self.state().written
+    }
+
     /// Returns once what has this ticket is durable, or could not be made so. `flush` makes everything durable that
     /// has a ticket when it is called; one thread calls it at a time.
     pub(crate) fn settle(
         &self,
         ticket: u64,
-        flush: impl Fn() -> Result<(), StoreError>,
+        flush: impl Fn() -> Result<(), FailedFlush>,
     ) -> Result<(), StoreError> {
         let mut state = self.state();
         loop {
@@ -83,8 +96,10 @@ impl GroupCommit {
             state = self.state();
             state.settled = *tickets.end();
             state.flushing = false;
-            if let Err(error) = result {
-                state.fail(tickets, error);
+            if let Err(FailedFlush { error, last }) = result {
+                let last = last.max(*tickets.end());
+                state.settled = last;
+                state.fail(*tickets.start()..=last, error);
             }
             self.settled.notify_all();
         }
@@ -135,15 +150,21 @@ mod tests {
         );
     }
 
+    fn fail(commit: &GroupCommit) -> Result<(), FailedFlush> {
+        Err(FailedFlush {
+            error: StoreError::RunLogInUse { path: "x".into() },
+            last: commit.last(),
+        })
+    }
+
     #[test]
     fn a_failed_flush_fails_everything_in_it_and_nothing_else() {
         let commit = GroupCommit::default();
-        let failure = StoreError::RunLogInUse { path: "x".into() };
         let good = commit.written();
         commit.settle(good, || Ok(())).unwrap();
         let bad = [commit.written(), commit.written()];
-        commit.settle(bad[1], || Err(failure.clone())).unwrap_err();
-        let never = || -> Result<(), StoreError> { panic!("it is settled") };
+        commit.settle(bad[1], || fail(&commit)).unwrap_err();
+        let never = || -> Result<(), FailedFlush> { panic!("it is settled") };
         commit.settle(bad[0], never).unwrap_err();
         commit.settle(good, never).unwrap();
         let later = commit.written();
@@ -152,12 +173,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_during_a_flush_that_takes_it_along_fails_with_it() {
+        let commit = GroupCommit::default();
+        let before = commit.written();
+        let during = std::cell::Cell::new(0);
+        let flush = || {
+            during.set(commit.written());
+            let result = fail(&commit);
+            commit.written();
+            result
+        };
+        commit.settle(before, flush).unwrap_err();
+        let never = || -> Result<(), FailedFlush> { panic!("it is settled") };
+        commit.settle(during.get(), never).unwrap_err();
+        let after = during.get() + 1;
+        commit.settle(after, || Ok(())).unwrap();
+        commit.settle(during.get(), never).unwrap_err();
+    }
+
+    #[test]
     fn however_many_fail_none_is_taken_for_good() {
         let commit = GroupCommit::default();
-        let failure = StoreError::RunLogInUse { path: "x".into() };
         for _ in 0..3 * MAX_FAILURES {
             let ticket = commit.written();
-            commit.settle(ticket, || Err(failure.clone())).unwrap_err();
+            commit.settle(ticket, || fail(&commit)).unwrap_err();
         }
         for ticket in 1..=3 * MAX_FAILURES as u64 {
             commit.settle(ticket, || Ok(())).unwrap_err();

@@ -13,7 +13,7 @@ use crate::blob::Blob;
 use crate::blob_files::BlobFiles;
 use crate::disk;
 use crate::error::{BlobError, Context, StoreError};
-use crate::group_commit::GroupCommit;
+use crate::group_commit::{FailedFlush, GroupCommit};
 use crate::index::{Index, records_folder};
 use crate::notice::{Notice, Notices};
 use crate::record::{self, BlobRef, InlineContent, NewRecord, Record};
@@ -262,7 +262,7 @@ impl Store {
     }
 
     /// Makes everything durable that has been written.
-    fn flush_all(&self) -> Result<(), StoreError> {
+    fn flush_all(&self) -> Result<(), FailedFlush> {
         let unflushed: Vec<Unflushed> = {
             let mut writers = self.writers();
             let mut unflushed = std::mem::take(&mut writers.full);
@@ -271,20 +271,23 @@ impl Store {
         };
         let result = unflushed.iter().try_for_each(Unflushed::flush);
         let mut writers = self.writers();
-        if result.is_ok() {
+        let Err(error) = result else {
             if let Some(writer) = &mut writers.current {
                 unflushed.iter().for_each(|flushed| writer.flushed(flushed));
             }
             return Ok(());
-        }
+        };
+        // What was appended during the flush goes too. No ticket is given out while the writers are held.
+        let last = self.0.commits.last();
         if let Some(writer) = writers.current.take() {
             writer.abandon();
         }
         // Nothing is to be found that nobody knows to be there.
         *self.0.index.write().unwrap_or_else(PoisonError::into_inner) = Index::default();
         drop(writers);
-        self.refresh()?;
-        result
+        // Where that fails, what is not in the index is a miss.
+        let _ = self.refresh();
+        Err(FailedFlush { error, last })
     }
 
     fn writers(&self) -> MutexGuard<'_, Writers> {

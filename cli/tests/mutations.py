@@ -68,6 +68,8 @@ MUTATIONS = [
     ("who comes late not told", "engine/src/run/flusher.rs",
      "if self.last != Some(wanted) {", "if self.last.is_none_or(|last| last.written < wanted.written) {",
      ["-p", "llmcl-engine", "--lib"], "flusher"),
+    ("who appends during a flush that fails not told", "cache/src/group_commit.rs",
+     "let last = last.max(*tickets.end());", "let last = *tickets.end().min(&last);", CACHE, "group_commit"),
     ("missing blobs not looked for", "engine/src/outputs.rs",
      "if !missing.is_empty() {", "if false {", FAULTS, "damage"),
     ("watchdog does not kill", "stages/src/process/group.rs",

@@ -278,7 +278,13 @@ static int synced(int fd, int (*real)(int)) {
     path_of(fd, path);
     if (!below(path)) return real(fd);
     BEGIN;
-    if (refused("sync", path)) END(-1);
+    if (refused("sync", path)) {
+        pthread_mutex_unlock(&guard);
+        /* A disk takes its time to fail, and other threads go on meanwhile. */
+        usleep(5000);
+        errno = fail_errno;
+        return -1;
+    }
     result = real(fd);
     if (!result && !fstat(fd, &state)) {
         if (S_ISDIR(state.st_mode)) named('D', path, NULL);

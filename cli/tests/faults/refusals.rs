@@ -108,6 +108,21 @@ fn whatever_call_is_refused_the_run_says_so_and_the_next_goes_on() {
     }
 }
 
+/// A flush that fails takes along what other threads append meanwhile: none of that is told as done. It depends on
+/// the moment, so each of the flushes of records is tried.
+#[test]
+fn flushes_that_fail_take_nothing_along_that_is_told_as_done() {
+    for at in 24..48 {
+        let refusal = Refusal {
+            operation: "sync",
+            at,
+            on: true,
+            errno: Errno::Eio,
+        };
+        refused(&refusal, false, &mut Tally::default());
+    }
+}
+
 #[test]
 fn writes_that_fall_short_are_gone_on_with() {
     let lab = Lab::new();
