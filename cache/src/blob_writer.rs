@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::Builder;
 
 use blake3::Hash;
 
@@ -19,6 +20,9 @@ use crate::store::Store;
 const BUFFER_BYTES: usize = 1 << 16;
 /// How much of a file is copied between two looks whether to stop.
 const COPY_BYTES: u64 = 256 << 20;
+
+/// A file of this length or more is on its way to the disk while it is digested: each takes long.
+const LARGE_BYTES: u64 = 16 << 20;
 
 /// Takes the content of a blob as it comes, and digests it. [`BlobWriter::finish`] stores it; without that, nothing
 /// is left behind.
@@ -179,12 +183,22 @@ impl Store {
     ) -> Result<Option<StoredBlob>, StoreError> {
         let path = &temporary.path;
         let file = File::open(path).context("open", path)?;
+        let large = file.metadata().context("look at", path)?.len() >= LARGE_BYTES;
         let mut bytes = 0;
-        let digest = digest_of(&file, |read| {
-            bytes += read;
-            !stopping()
-        })
-        .context("read", path)?;
+        let (digest, flushed) = std::thread::scope(|scope| {
+            let flush = || disk::sync_content(&file, path);
+            // A thread that cannot be had is not needed: the file is flushed before it gets its name.
+            let early = large.then(|| Builder::new().spawn_scoped(scope, flush).ok());
+            let digest = digest_of(&file, |read| {
+                bytes += read;
+                !stopping()
+            });
+            let early = early.flatten().and_then(|flush| flush.join().ok());
+            (digest, early.unwrap_or(Ok(())))
+        });
+        let digest = digest.context("read", path)?;
+        // A flush that failed is told of once.
+        flushed?;
         digest
             .map(|digest| self.keep_blob(&file, temporary, digest, bytes))
             .transpose()

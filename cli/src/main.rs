@@ -25,6 +25,9 @@ use clap::Parser;
 use crate::args::{Arguments, Colour, Command, ExperimentArgs};
 use crate::exit::Exit;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -1,8 +1,9 @@
 //! Printing: data to standard output, all else to standard error.
 
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
-use anstream::{stderr, stdout};
+use anstream::{AutoStream, ColorChoice, stdout};
 
 use crate::exit::Exit;
 
@@ -22,6 +23,10 @@ pub(crate) fn print(text: &str) -> Result<(), Exit> {
 
 /// Tells something to the person at the terminal.
 pub(crate) fn tell(line: &str) {
-    // There is nobody left to tell that this failed.
-    let _ = writeln!(stderr().lock(), "{line}");
+    // Many lines are told in a run; whether they may be coloured is found out once.
+    static CHOICE: OnceLock<ColorChoice> = OnceLock::new();
+    let choice = *CHOICE.get_or_init(|| AutoStream::choice(&io::stderr()));
+    let mut out = AutoStream::new(io::stderr().lock(), choice);
+    // In one piece, so that no other process's lines come in between. There is nobody left to tell that this failed.
+    let _ = out.write_all(format!("{line}\n").as_bytes());
 }

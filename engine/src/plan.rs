@@ -162,6 +162,7 @@ pub(crate) fn make(resolver: &Resolver<'_>, store: &Store) -> Plan {
         history: OnceCell::new(),
         facts: vec![Fact::Unknown { gate: None }; count],
         tasks: Vec::with_capacity(count),
+        may_run: Vec::new(),
         shapes: HashMap::new(),
         runs: HashMap::new(),
         problems: Vec::new(),
@@ -180,7 +181,9 @@ struct Planner<'a> {
     history: OnceCell<History>,
     facts: Vec<Fact>,
     tasks: Vec<Verdict>,
-    /// The first two tasks of each shape that may run.
+    /// The tasks that may run.
+    may_run: Vec<TaskId>,
+    /// The first two tasks of each shape that may run. Only what is open needs them.
     shapes: HashMap<Hash, (TaskId, Option<TaskId>)>,
     /// The task that runs for each key.
     runs: HashMap<Hash, TaskId>,
@@ -223,17 +226,16 @@ impl Planner<'_> {
     fn look_up(&mut self, id: TaskId, live: &Live<'_>) -> Verdict {
         let (Some(key), None) = (live.key, live.gate) else {
             self.facts[id] = Fact::Unknown { gate: live.gate };
-            let shape = live.walk.shape();
-            self.may_run(id, shape);
+            self.may_run(id);
             return Verdict::Open(Open {
                 key: live.key,
-                shape,
+                shape: live.walk.shape(),
                 waits_for: live.waits_for,
                 gate: live.gate,
             });
         };
         if let Some(&same_as) = self.runs.get(&key) {
-            self.may_run(id, live.walk.shape());
+            self.may_run(id);
             let same_as = Some(same_as);
             return planned(State::Cached { same_as }, Some(key));
         }
@@ -250,12 +252,15 @@ impl Planner<'_> {
             }
         };
         self.runs.insert(key, id);
-        self.may_run(id, live.walk.shape());
+        self.may_run(id);
         planned(State::Run(reason), Some(key))
     }
 
     fn finish(mut self) -> Plan {
         let tasks = std::mem::take(&mut self.tasks);
+        if tasks.iter().any(|task| matches!(task, Verdict::Open(_))) {
+            self.pair_shapes();
+        }
         let tasks = tasks
             .into_iter()
             .enumerate()
@@ -320,12 +325,23 @@ impl Planner<'_> {
         }
     }
 
-    /// Notes the shape of a task that may run, and asks whether it could start.
-    fn may_run(&mut self, id: TaskId, shape: Hash) {
-        self.shapes
-            .entry(shape)
-            .and_modify(|(_, second)| *second = second.or(Some(id)))
-            .or_insert((id, None));
+    /// Finds the first two tasks of each shape that may run.
+    fn pair_shapes(&mut self) {
+        for &id in &self.may_run {
+            // It could be walked when it was looked at, and nothing that it hangs on has changed since.
+            let Ok(walk) = self.resolver.walk(id, &self.facts) else {
+                continue;
+            };
+            self.shapes
+                .entry(walk.shape())
+                .and_modify(|(_, second)| *second = second.or(Some(id)))
+                .or_insert((id, None));
+        }
+    }
+
+    /// Notes that a task may run, and asks whether it could start.
+    fn may_run(&mut self, id: TaskId) {
+        self.may_run.push(id);
         let experiment = self.resolver.experiment;
         let task = &experiment.tasks[id];
         if let Err(error) = experiment.stages[task.stage].kind.ready(&task.params) {

@@ -22,6 +22,10 @@ pub const EXTENSION: &str = ".jsonl.zst";
 /// The level of compression; it is part of what makes the bytes the same.
 const LEVEL: i32 = 6;
 
+/// A table of at most so many bytes of text is compressed at its end, when its length is known: the compressor then
+/// prepares for no more than that, which for the many small ones is most of the work.
+const SMALL: usize = 1 << 16;
+
 /// The largest window of a file that is read, as a power of two; what is written needs less.
 const WINDOW_LOG: u32 = 23;
 
@@ -37,24 +41,74 @@ pub const MAX_CELLS: usize = 50_000_000;
 /// Writes a table row by row.
 pub struct TableWriter<W: Write> {
     schema: Schema,
-    out: zstd::Encoder<'static, W>,
+    text: Text<W>,
     first: bool,
 }
 
+/// Where the text of a table goes.
+enum Text<W: Write> {
+    /// It is still small.
+    Kept { text: Vec<u8>, out: W },
+    /// It goes on as it comes.
+    Compressed(zstd::Encoder<'static, W>),
+    /// It could not be begun.
+    Failed,
+}
+
+impl<W: Write> Text<W> {
+    fn add(&mut self, line: &[u8]) -> io::Result<()> {
+        match self {
+            Text::Kept { text, .. } if text.len() + line.len() <= SMALL => {
+                text.extend_from_slice(line);
+                return Ok(());
+            }
+            Text::Kept { .. } => {
+                if let Text::Kept { text, out } = std::mem::replace(self, Text::Failed) {
+                    let mut out = encoder(out, None)?;
+                    out.write_all(&text)?;
+                    *self = Text::Compressed(out);
+                }
+            }
+            Text::Compressed(_) | Text::Failed => {}
+        }
+        match self {
+            Text::Compressed(out) => out.write_all(line),
+            Text::Kept { .. } | Text::Failed => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn finish(self) -> io::Result<W> {
+        match self {
+            Text::Kept { text, out } => {
+                let mut out = encoder(out, Some(text.len() as u64))?;
+                out.write_all(&text)?;
+                out.finish()
+            }
+            Text::Compressed(out) => out.finish(),
+            Text::Failed => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+}
+
+/// A compressor of a text of this many bytes, or of nobody knows how many.
+fn encoder<W: Write>(out: W, bytes: Option<u64>) -> io::Result<zstd::Encoder<'static, W>> {
+    let mut out = zstd::Encoder::new(out, LEVEL)?;
+    out.include_checksum(true)?;
+    out.set_pledged_src_size(bytes)?;
+    Ok(out)
+}
+
 impl<W: Write> TableWriter<W> {
-    /// Begins a file.
-    ///
-    /// # Errors
-    ///
-    /// Fails if `out` cannot be written.
-    pub fn new(schema: &Schema, out: W) -> Result<Self, TableError> {
-        let mut out = zstd::Encoder::new(out, LEVEL)?;
-        out.include_checksum(true)?;
-        Ok(Self {
+    /// Begins a file. Nothing is written yet.
+    pub fn new(schema: &Schema, out: W) -> Self {
+        Self {
             schema: schema.clone(),
-            out,
+            text: Text::Kept {
+                text: Vec::new(),
+                out,
+            },
             first: true,
-        })
+        }
     }
 
     /// Writes a row, with the cells in the order of the columns.
@@ -92,7 +146,7 @@ impl<W: Write> TableWriter<W> {
         if line.len() > MAX_LINE {
             return Err(TableError::LongRow { limit: MAX_LINE });
         }
-        self.out.write_all(&line)?;
+        self.text.add(&line)?;
         self.first = false;
         Ok(())
     }
@@ -103,7 +157,7 @@ impl<W: Write> TableWriter<W> {
     ///
     /// Fails if `out` cannot be written.
     pub fn finish(self) -> Result<W, TableError> {
-        Ok(self.out.finish()?)
+        Ok(self.text.finish()?)
     }
 }
 
@@ -188,7 +242,7 @@ impl Table {
     ///
     /// Fails if `out` cannot be written, or if a row is longer than any reader takes.
     pub fn write<W: Write>(&self, out: W) -> Result<W, TableError> {
-        let mut writer = TableWriter::new(&self.schema, out)?;
+        let mut writer = TableWriter::new(&self.schema, out);
         for row in self.rows() {
             writer.push_row(row)?;
         }
