@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use llmcl_codecs::method::family_of;
 use llmcl_codecs::methods::FAMILIES;
 use llmcl_codecs::{
-    Method, MethodError, MethodFamily, MethodParameter, ParameterKind, ParameterValue,
+    Method, MethodError, MethodFamily, MethodParameter, ParameterKind, ParameterValue, TensorView,
 };
 use llmcl_stages_api::registry::{MethodCatalog, MethodInfo, MethodProblem};
 use llmcl_stages_api::task::TaskError;
@@ -89,6 +89,23 @@ pub fn of_value(value: &Value) -> Result<Box<dyn Method>, TaskError> {
         values.insert(field.clone(), value);
     }
     llmcl_codecs::resolve(name, &values).map_err(|error| TaskError::input(failure::chain(&error)))
+}
+
+/// Whether the method of this name needs a profile, and can learn it.
+#[must_use]
+pub fn learns(name: &str) -> bool {
+    family_of(name).is_some_and(MethodFamily::needs_profile)
+}
+
+/// Has the method of this name learn a profile from tensors.
+///
+/// # Errors
+/// If it learns nothing, or cannot learn from these.
+pub fn train(name: &str, tensors: &[TensorView<'_>]) -> Result<Vec<u8>, TaskError> {
+    family_of(name)
+        .and_then(|family| family.train(name, tensors))
+        .ok_or_else(|| TaskError::input(format!("`{name}` learns nothing")))?
+        .map_err(|error| failure::input(format_args!("training `{name}`"), &error))
 }
 
 fn convert(parameter: &MethodParameter, value: &Value) -> Result<ParameterValue, MethodProblem> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use llmcl_codecs::{Dtype, TensorView};
+use llmcl_stages_api::artifact::Artifact;
 use llmcl_stages_api::kind::{Check, ProblemKind};
 use llmcl_stages_api::param::{Param, ParamType, Scalar};
 use llmcl_stages_api::port::{Arity, InputPort, PortType};
@@ -115,7 +116,15 @@ impl Weights {
     /// If the set or a blob cannot be opened, a dtype is one that no method knows, or a tensor lies outside of
     /// its blob.
     pub fn open(task: &TaskContext<'_>, port: &str) -> Result<Self, TaskError> {
-        let tensors = task.tensors(port)?.tensors;
+        Self::of_artifact(task, task.artifact(port)?)
+    }
+
+    /// Opens a tensor set; each blob is opened once.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_artifact(task: &TaskContext<'_>, artifact: &Artifact) -> Result<Self, TaskError> {
+        let tensors = task.tensor_set(artifact)?.tensors;
         let mut known = BTreeMap::new();
         let mut weights = Self {
             dtypes: Vec::with_capacity(tensors.len()),

@@ -71,6 +71,12 @@ pub trait StageKind: Sync {
         Vec::new()
     }
 
+    /// The families of models that what a task puts out has learnt from, beyond those of its inputs. No model of
+    /// these may be tested with it.
+    fn learnt_from(&self, _params: &Params) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What a task needs of the machine. `input_bytes` counts all blobs of the inputs.
     fn needs(&self, params: &Params, input_bytes: u64) -> Needs;
 
@@ -157,7 +163,7 @@ pub struct CheckResult {
     pub outputs: Vec<OutputSchema>,
     /// The mistakes that were found.
     pub problems: Vec<Problem>,
-    /// The fields of axes that expressions read at run time: they go into the key.
+    /// The fields of axes that are read at run time: they go into the key.
     pub axis_reads: BTreeSet<(String, String)>,
 }
 
@@ -224,6 +230,11 @@ impl<'a> Check<'a> {
             schema,
             volatile,
         });
+    }
+
+    /// Declares that a field of the values of an axis is read at run time, for the task and its key.
+    pub fn reads(&mut self, axis: &str, field: &str) {
+        self.axis_reads.insert((axis.to_owned(), field.to_owned()));
     }
 
     /// Reports a mistake.

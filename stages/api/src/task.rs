@@ -23,7 +23,7 @@ pub struct TaskContext<'a> {
     pub params: &'a Params,
     /// The artifacts at each port. A port that was left out, or whose input is absent, is not there.
     pub inputs: &'a BTreeMap<String, Vec<Member>>,
-    /// The fields of axis values that this stage's expressions read.
+    /// The fields of axis values that this stage reads.
     pub axis_fields: &'a AxisFields,
     /// The engine.
     pub host: &'a dyn Host,
@@ -284,7 +284,15 @@ impl TaskContext<'_> {
     /// # Errors
     /// If it is not there or cannot be read.
     pub fn tensors(&self, port: &str) -> Result<TensorSet, TaskError> {
-        let blob = self.open(self.artifact(port)?, tensors::FILE)?;
+        self.tensor_set(self.artifact(port)?)
+    }
+
+    /// Reads a tensor set.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn tensor_set(&self, artifact: &Artifact) -> Result<TensorSet, TaskError> {
+        let blob = self.open(artifact, tensors::FILE)?;
         let set: TensorSet = serde_json::from_slice(blob.bytes())
             .map_err(|error| TaskError::input(format!("{}: {error}", tensors::FILE)))?;
         if set.version != 1 {

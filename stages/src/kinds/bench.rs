@@ -137,7 +137,7 @@ impl StageKind for Bench {
         let subject = Subject::open(task)?;
         let groups = subject.groups(unit)?;
         check_dtypes(&*method, &groups)?;
-        let profile = profile::open(task, PROFILE)?;
+        let profile = profile::open(task, PROFILE, task.params.get(METHOD))?;
         let mut bench = Bencher {
             host: task.host,
             method: &*method,

@@ -7,9 +7,11 @@ pub mod command;
 pub mod fetch;
 pub mod gate;
 pub mod golden;
+pub mod load_profile;
 pub mod select;
 pub mod table;
 pub mod time;
+pub mod train_profile;
 pub mod verdict;
 pub mod verify;
 
@@ -24,9 +26,11 @@ pub static KINDS: &[&dyn StageKind] = &[
     &fetch::KIND,
     &gate::KIND,
     &golden::KIND,
+    &load_profile::KIND,
     &select::KIND,
     &table::KIND,
     &time::KIND,
+    &train_profile::KIND,
     &verdict::KIND,
     &verify::KIND,
 ];

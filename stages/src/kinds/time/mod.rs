@@ -196,7 +196,7 @@ impl StageKind for Time {
             items = sample::pieces(items, PIECE_BYTES);
         }
 
-        let profile = profile::open(task, PROFILE)?;
+        let profile = profile::open(task, PROFILE, task.params.get(METHOD))?;
         let profile = profile.as_ref().map(|blob| blob.bytes());
         let mut stopwatch = Stopwatch::new(task.host, &*method, profile, &items, threads);
         stopwatch.encode()?;

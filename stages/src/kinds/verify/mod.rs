@@ -134,7 +134,7 @@ impl StageKind for Verify {
             method: &*method,
             index: &index,
             groups: &groups,
-            profile: profile::open(task, PROFILE)?,
+            profile: profile::open(task, PROFILE, task.params.get(METHOD))?,
             data: task.open(artifact, DATA)?,
         };
         let digests = verifying.all()?;
