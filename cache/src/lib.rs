@@ -32,6 +32,7 @@ mod frame;
 mod group_commit;
 mod index;
 mod lock;
+mod machine;
 mod maintenance;
 mod map;
 mod notice;
@@ -54,6 +55,7 @@ pub use crate::crash::{
 };
 pub use crate::error::{BlobError, StoreError};
 pub use crate::lock::KeyLock;
+pub use crate::machine::{MachineGuard, SharedMachine};
 pub use crate::maintenance::{
     Amount, Collector, Fault, Finding, Freed, GcOptions, GcReport, Kept, LogLine, Progress,
     RepairReport, Repaired, Root, SizeReport, VerifyOptions, VerifyReport,

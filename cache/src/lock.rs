@@ -79,7 +79,7 @@ impl Store {
 
 /// Tries until it gets something, at growing intervals of up to 50 milliseconds. `on_wait` is called after the
 /// first try that brought nothing; once `cancelled` says true the result is `None`.
-fn wait_for<T>(
+pub(crate) fn wait_for<T>(
     cancelled: &dyn Fn() -> bool,
     on_wait: &mut dyn FnMut(),
     mut attempt: impl FnMut() -> Result<Option<T>, StoreError>,

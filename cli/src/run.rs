@@ -1,6 +1,9 @@
 //! `llmcl run`.
 
+use std::fs;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use llmcl_cache::Store;
@@ -168,6 +171,7 @@ fn options(arguments: &RunArgs, before: Phases) -> Result<RunOptions, Exit> {
             program,
             arguments: vec!["worker".to_owned()],
         },
+        machine: machine_lock(),
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             compiler: env!("LLMCL_COMPILER").to_owned(),
@@ -181,6 +185,15 @@ fn options(arguments: &RunArgs, before: Phases) -> Result<RunOptions, Exit> {
         },
         before,
     })
+}
+
+/// The file by which this user's processes know of each other, whatever stores they have.
+fn machine_lock() -> PathBuf {
+    if let Some(path) = std::env::var_os("LLMCL_MACHINE_LOCK") {
+        return path.into();
+    }
+    let user = fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    std::env::temp_dir().join(format!("llmcl-{user}.lock"))
 }
 
 /// The widest vectors that this machine has, among those that make a difference to codecs.

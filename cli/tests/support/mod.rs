@@ -104,6 +104,8 @@ impl Space {
             .args(arguments)
             .current_dir(self.folder.path())
             .env("LLMCL_STORE", self.store())
+            // Tests run beside each other.
+            .env("LLMCL_MACHINE_LOCK", self.path("machine.lock"))
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
-use llmcl_cache::{NewRecord, Store, StoreError, Written};
+use llmcl_cache::{MachineGuard, NewRecord, SharedMachine, Store, StoreError, Written};
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::machine::Machine;
 use llmcl_stages_api::task::{Outputs, TaskContext, TaskError, TaskErrorKind};
@@ -25,11 +25,15 @@ use crate::record::{self, How, Manifest};
 /// How often a thread that waits looks whether the run is being stopped.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// How long a task waits for other processes to leave the machine, or to let it be used again.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// What the threads of all tasks share.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
     pub(super) experiment: &'a Experiment,
     pub(super) store: &'a Store,
+    pub(super) machine: &'a SharedMachine,
     pub(super) options: &'a RunOptions,
     pub(super) control: &'a RunControl,
 }
@@ -85,6 +89,11 @@ impl Executor<'_> {
             Ok(None) => {}
             Err(error) => return failed(store_error(&error).into(), 0),
         }
+        let machine = match self.enter_machine(&mut waiting) {
+            Ok(machine) => machine,
+            Err(ended) => return ended,
+        };
+        self.watch.lap(Part::Lock);
         self.tell(News::Started);
         let imported = self.import();
         self.watch.lap(Part::Import);
@@ -93,8 +102,34 @@ impl Executor<'_> {
             Err(_) if control.is_stopping() => Ended::Stopped,
             Err(error) => failed(error.into(), 0),
         };
+        drop(machine);
         drop(lock);
         ended
+    }
+
+    /// Waits until this task may use the machine: alone, if it must be.
+    fn enter_machine(&self, waiting: &mut dyn FnMut()) -> Result<Option<MachineGuard<'_>>, Ended> {
+        let Shared {
+            machine, control, ..
+        } = self.shared;
+        let alone = self.job.needs.exclusive;
+        let began = Instant::now();
+        let cancelled = || control.is_stopping() || began.elapsed() >= LONGEST_WAIT;
+        match machine.enter(alone, &cancelled, waiting) {
+            Ok(Some(guard)) => Ok(Some(guard)),
+            Ok(None) if control.is_stopping() => Err(Ended::Stopped),
+            Ok(None) => {
+                let mut failure = internal(
+                    "other processes of llmcl have kept the machine to themselves for an hour"
+                        .to_owned(),
+                );
+                failure.kind = FailureKind::TimedOut;
+                Err(failed(failure, 0))
+            }
+            Err(error) if alone => Err(failed(store_error(&error).into(), 0)),
+            // What is not measured does without it.
+            Err(_) => Ok(None),
+        }
     }
 
     /// Looks for what another process recorded since the plan was made.
@@ -181,6 +216,7 @@ impl Executor<'_> {
             options,
             control,
             experiment,
+            ..
         } = self.shared;
         let host = TaskHost::new(
             self.job.task,

@@ -20,8 +20,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use announce::Announcer;
+use attempt::Shared;
 use blake3::Hash;
-use llmcl_cache::Store;
+use llmcl_cache::{SharedMachine, Store};
 use llmcl_stages_api::artifact::ArtifactFile;
 use llmcl_stages_api::port::PortType;
 use llmcl_stages_api::registry::Registry;
@@ -52,6 +53,8 @@ pub struct RunOptions {
     pub back_off: Duration,
     /// How a fresh process of this program is started.
     pub worker: WorkerProgram,
+    /// By which file the processes that share this machine know of each other, so that what must be alone is.
+    pub machine: PathBuf,
     /// How this program was built, for the records.
     pub build: Build,
     /// The clock of the run, with the phases that are over.
@@ -169,7 +172,15 @@ pub fn run(
         return Err(RunError::NotReady(plan.problems));
     }
     let name = run_name(&experiment.name);
-    let scheduler = scheduler::Scheduler::new(&resolver, store, options, control, plan, name, sink);
+    let machine = SharedMachine::new(&options.machine);
+    let shared = Shared {
+        experiment,
+        store,
+        machine: &machine,
+        options,
+        control,
+    };
+    let scheduler = scheduler::Scheduler::new(&resolver, shared, plan, name, sink);
     Ok(scheduler.run())
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
-use llmcl_cache::{Store, Written};
+use llmcl_cache::Written;
 use llmcl_stages_api::artifact::BlobRef;
 use llmcl_stages_api::expr::AxisFields;
 use llmcl_stages_api::task::Needs;
@@ -19,7 +19,7 @@ use super::job::{Ended, Job, Message, News, axis_fields_of};
 use super::queue::Queue;
 use super::watch::Watch;
 use super::workers::Workers;
-use super::{End, Run, RunControl, RunOptions};
+use super::{End, Run};
 use crate::events::{Event, Failure, FailureKind, Finish, Phase, Spent, What, microseconds};
 use crate::model::{Stage, StageId, TaskId};
 use crate::outputs::{Done, Found, find};
@@ -90,14 +90,17 @@ pub(super) struct Unconfirmed {
 impl<'a> Scheduler<'a> {
     pub(super) fn new(
         resolver: &'a Resolver<'a>,
-        store: &'a Store,
-        options: &'a RunOptions,
-        control: &'a RunControl,
+        shared: Shared<'a>,
         plan: Plan,
         name: String,
         sink: &'a mut dyn FnMut(&Event),
     ) -> Self {
-        let experiment = resolver.experiment;
+        let Shared {
+            experiment,
+            store,
+            options,
+            ..
+        } = shared;
         let count = experiment.tasks.len();
         let planned = plan.counts();
         let logs = planned.run + planned.maybe > 0;
@@ -108,12 +111,7 @@ impl<'a> Scheduler<'a> {
         let remaining = graph.remaining(experiment, &plan, store);
         let mut scheduler = Self {
             resolver,
-            shared: Shared {
-                experiment,
-                store,
-                options,
-                control,
-            },
+            shared,
             announcer,
             queue: Queue::new(options.jobs.get(), options.memory),
             watch: Watch::new(count),

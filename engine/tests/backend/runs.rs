@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use llmcl_cache::BlobRef;
+use llmcl_cache::{BlobRef, SharedMachine};
 use llmcl_engine::events::{Event, Finish, What};
 use llmcl_stages_api::value::Value;
 
@@ -78,6 +78,30 @@ fn what_another_process_makes_meanwhile_is_taken() {
         assert_eq!(first.content(1), second.content(1));
     });
     assert_eq!(world.lab.runs.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn what_must_be_alone_waits_for_other_processes_and_they_for_it() {
+    for exclusive in [true, false] {
+        let world = World::new();
+        // Of another process: what it holds is another opening of the file.
+        let other = SharedMachine::new(&world.options.machine);
+        let guard = other.enter(!exclusive, &|| true, &mut || {}).unwrap();
+        let mut guard = Some(guard.unwrap());
+        let mut builder = world.builder();
+        builder.concat("a", &[("exclusive", Value::Bool(exclusive))], &[]);
+        let mut waited = false;
+        let ran = world.run_with(&builder.experiment, &mut |event| match event.what {
+            What::TaskWaiting { .. } => {
+                waited = true;
+                drop(guard.take());
+            }
+            What::TaskStarted { .. } => assert!(waited, "exclusive: {exclusive}"),
+            _ => {}
+        });
+        assert_eq!(ran.executed(), ["a"]);
+        assert!(waited);
+    }
 }
 
 /// Three tasks in a row, the last of which reads what the first made, through the second.

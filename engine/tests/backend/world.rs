@@ -209,9 +209,11 @@ pub(crate) struct Ran {
 
 impl World {
     pub(crate) fn new() -> Self {
+        let folder = folder();
+        let machine = folder.path().join("machine.lock");
         Self {
             lab: Arc::default(),
-            folder: folder(),
+            folder,
             registry: registry("shared", "leaf"),
             options: RunOptions {
                 choices: Choices::default(),
@@ -223,6 +225,7 @@ impl World {
                     program: PathBuf::from("true"),
                     arguments: Vec::new(),
                 },
+                machine,
                 build: Build::default(),
                 before: Phases::begin(),
             },
