@@ -28,8 +28,10 @@ pub mod methods;
 pub mod rans;
 pub mod role;
 mod simd;
+mod split;
 pub mod tensor;
 pub mod unit;
+pub mod xz_stream;
 pub mod zstd_frame;
 
 pub use accounting::Accounting;

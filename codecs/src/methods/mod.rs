@@ -1,5 +1,10 @@
 //! The methods, one file a family. A family uses no other; what two share lies outside of this folder.
 
+mod bf16_split;
+mod bf16_split_ctx;
+mod bf16_split_mixture;
+mod bf16_split_xz;
+mod bf16_split_zstd;
 mod byte_split_zstd;
 mod exponent_mantissa_profiled;
 mod exponent_mantissa_scaled;
@@ -12,6 +17,11 @@ use crate::method::MethodFamily;
 
 /// Every family that there is.
 pub static FAMILIES: &[&dyn MethodFamily] = &[
+    &bf16_split::Family,
+    &bf16_split_ctx::Family,
+    &bf16_split_mixture::Family,
+    &bf16_split_xz::Family,
+    &bf16_split_zstd::Family,
     &byte_split_zstd::Family,
     &exponent_mantissa_profiled::FAMILY,
     &exponent_mantissa_scaled::FAMILY,

@@ -4,8 +4,14 @@ use crate::common::{
     Content, Noise, Tensor, decode, encode, methods, profile, repeated, round_trip, small_unit,
     was_bf16,
 };
-use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError};
+use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError, Method};
 use proptest::prelude::*;
+
+/// The types of two bytes that a method is for.
+fn floats(method: &dyn Method) -> impl Iterator<Item = Dtype> {
+    let both = [Dtype::Bf16, Dtype::F16].into_iter();
+    both.filter(|dtype| method.takes(*dtype))
+}
 
 #[test]
 fn no_tensors_at_all() {
@@ -37,7 +43,7 @@ fn every_type_and_shape() {
 fn every_content() {
     for method in methods() {
         for content in Content::ALL {
-            for dtype in [Dtype::Bf16, Dtype::F16] {
+            for dtype in floats(&*method) {
                 round_trip(&*method, &[content.tensor(dtype, &[20_000])]);
             }
         }
@@ -47,7 +53,7 @@ fn every_content() {
 #[test]
 fn more_than_a_chunk_of_anything() {
     for method in methods() {
-        for dtype in [Dtype::Bf16, Dtype::F16] {
+        for dtype in floats(&*method) {
             let large = Content::Weights.tensor(dtype, &[3, 100_003]);
             let constant = Content::Constant.tensor(dtype, &[300_000]);
             round_trip(&*method, &[large, constant]);
@@ -142,7 +148,7 @@ fn a_profile_that_is_needed_must_be_sound() {
         let Some(profile) = profile(&*method) else {
             continue;
         };
-        assert!(profile.len() <= 1024, "{}", method.name());
+        assert!(profile.len() <= 9000, "{}", method.name());
         let (encoded, _) = encode(&*method, &[]);
         let cut = &profile[..profile.len() - 1];
         let longer: Vec<u8> = profile.iter().chain(&[0]).copied().collect();
