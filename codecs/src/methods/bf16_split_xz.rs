@@ -3,7 +3,9 @@
 //!
 //! The study hands "the same residual streams" to xz in place of rANS. How the streams are laid out is *reconstructed*:
 //! symbols of nine bits as `u16`, little-endian, and mantissas packed, in chunks of 2^20 weights.
-//! LAYOUTS
+//! Of the layouts that were tried it is, with mantissas as bytes, which xz makes 0.9 % longer, the nearest to the study's
+//! 1.4437, which is 97.0 % of its rANS form: with preset 9, the median tensor of MiniLM-L6 comes to 1.4443 against
+//! 1.4828, 97.4 %. The bytes of the symbols apart from each other come to 1.456.
 //!
 //! # Format
 //!

@@ -3,7 +3,9 @@
 //!
 //! The study hands "the same residual streams" to zstd in place of rANS. How the streams are laid out is
 //! *reconstructed*: symbols of nine bits as `u16`, little-endian, and mantissas packed, in chunks of 2^20 weights.
-//! LAYOUTS
+//! Of the layouts that were tried it comes nearest to the study's 1.4256, which is 95.8 % of its rANS form: with level
+//! 19, MiniLM-L6 comes to 1.4175 against 1.4822 by bytes, 95.6 %. Mantissas as bytes make it 0.1 % worse; exponents
+//! apart from signs, or symbols as bytes, come to 1.50, so that the study cannot have done that.
 //!
 //! # Format
 //!

@@ -19,8 +19,8 @@ const WHAT: &str = "frequency table";
 /// A frequency of one at least for each symbol, used or not; all add up to [`SCALE`].
 ///
 /// That unused symbols have one is what the study's tables lose by: where u symbols occur, those have only
-/// 4096 − (512 − u) of the scale, and a symbol costs −log2(1 − (512 − u) / 4096) bits more than its share. About 80 of
-/// the symbols occur in a tensor, so that it is 0.16 bits.
+/// 4096 − (512 − u) of the scale, and a symbol costs −log2(1 − (512 − u) / 4096) bits more than its share. With 80 of the
+/// symbols that is the study's 0.16 bits, and 0.18 with the 41 of most tensors of a small model.
 ///
 /// # Written form
 ///
@@ -193,20 +193,12 @@ mod tests {
     fn the_floor_costs_what_the_unused_take() {
         for used in [8, 40, 80, 160, 320] {
             // Even shares, which round well, so that nothing but the floor costs.
-            let counts = std::array::from_fn(|symbol| {
-                if symbol % 2 == 0 && symbol < 2 * used || symbol >= 512 - used.saturating_sub(256)
-                {
-                    1000
-                } else {
-                    0
-                }
-            });
-            let occur = counts.iter().filter(|&&count| count > 0).count();
+            let counts = std::array::from_fn(|symbol| if symbol < used { 1000 } else { 0 });
             let (entropy, coded) = bits_by(&counts);
-            let expected = -(1.0 - (SYMBOLS - occur) as f64 / SCALE as f64).log2();
+            let expected = -(1.0 - (SYMBOLS - used) as f64 / SCALE as f64).log2();
             assert!(
                 (coded - entropy - expected).abs() < 0.01,
-                "{occur}: {}",
+                "{used}: {}",
                 coded - entropy
             );
         }
@@ -224,7 +216,7 @@ mod tests {
         });
         let (entropy, coded) = bits_by(&counts);
         let lost = coded - entropy;
-        assert!((0.15..0.19).contains(&lost), "{lost}");
+        assert!((0.15..0.2).contains(&lost), "{lost}");
     }
 
     #[test]
@@ -274,13 +266,13 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_bit_is_an_error_or_another_table(at in any::<prop::sample::Index>(), bit in 0..8) {
+        fn a_changed_bit_is_an_error_or_another_table(at in any::<prop::sample::Index>(), bit in 0u8..8) {
             let counts = std::array::from_fn(|symbol| 900u64.saturating_sub(9 * (symbol as u64 % 256)));
             let fitted = WideFrequencies::fit(&counts);
             let mut bytes = Vec::new();
             fitted.write(&mut bytes);
             let at = at.index(bytes.len());
-            bytes[at] ^= 1 << bit;
+            bytes[at] ^= 1u8 << bit;
             if let Ok(found) = WideFrequencies::read(&mut ByteReader::new(&bytes)) {
                 prop_assert_ne!(found, fitted);
             }
