@@ -25,6 +25,8 @@ mod floats;
 pub mod formats;
 pub mod method;
 pub mod methods;
+#[cfg(feature = "openzl")]
+mod openzl;
 pub mod rans;
 pub mod role;
 mod simd;

@@ -247,6 +247,12 @@ fn features_count() {
 }
 
 #[test]
+fn features_of_the_codecs_are_features_here() {
+    let method = llmcl_codecs::method::family_of("openzl_le_u16");
+    assert_eq!(method.is_some(), cfg!(feature = "openzl"));
+}
+
+#[test]
 fn a_lock_that_lacks_a_dependency_is_an_error() {
     let result = digests_with(&|path, content| match path {
         "Cargo.lock" => content.replace("dependencies = [\"outer\", ", "dependencies = ["),
@@ -258,7 +264,8 @@ fn a_lock_that_lacks_a_dependency_is_an_error() {
 #[test]
 fn the_program_holds_the_digests_of_this_workspace() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let taken = take(workspace, &[]).unwrap();
+    let features = cfg!(feature = "openzl").then(|| "OPENZL".to_owned());
+    let taken = take(workspace, features.as_slice()).unwrap();
     let built = llmcl_stages::fingerprints::of_build();
     assert_eq!(built.shared, Some(taken.shared));
     assert_eq!(built.leaves, taken.leaves);

@@ -10,6 +10,12 @@ mod exponent_mantissa_profiled;
 mod exponent_mantissa_scaled;
 mod exponent_mantissa_static;
 mod exponent_static;
+#[cfg(feature = "openzl")]
+mod openzl_bfloat16_deconstruct;
+#[cfg(feature = "openzl")]
+mod openzl_float16_deconstruct;
+#[cfg(feature = "openzl")]
+mod openzl_le_u16;
 mod xz;
 mod zstd;
 
@@ -27,6 +33,12 @@ pub static FAMILIES: &[&dyn MethodFamily] = &[
     &exponent_mantissa_scaled::FAMILY,
     &exponent_mantissa_static::FAMILY,
     &exponent_static::FAMILY,
+    #[cfg(feature = "openzl")]
+    &openzl_bfloat16_deconstruct::FAMILY,
+    #[cfg(feature = "openzl")]
+    &openzl_float16_deconstruct::FAMILY,
+    #[cfg(feature = "openzl")]
+    &openzl_le_u16::FAMILY,
     &xz::Family,
     &zstd::Family,
 ];

@@ -67,7 +67,11 @@ fn every_family_of_methods_has_a_leaf_and_every_file_a_family() {
         .iter()
         .map(|family| family.leaf().to_owned())
         .collect();
-    assert_eq!(own, files(&CODECS));
+    let mut files = files(&CODECS);
+    if !cfg!(feature = "openzl") {
+        files.retain(|file| !file.contains("/openzl_"));
+    }
+    assert_eq!(own, files);
 }
 
 #[test]
