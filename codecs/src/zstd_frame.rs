@@ -18,6 +18,8 @@ pub const LEAST_LEVEL: u32 = 1;
 pub const MOST_LEVEL: u32 = 22;
 
 const LIBRARY: &str = "zstd";
+/// What a frame begins with.
+const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 
 /// Base-two logarithm of the window that libzstd uses at `level` for contents of any length. A reader accepts no larger
 /// one, so it never needs more than 8 MiB for it up to level 19, and 128 MiB at level 22.
@@ -165,6 +167,10 @@ impl<'a> FrameReader<'a> {
             at,
             message: message.to_owned(),
         };
+        // What else the library may know, such as frames from before version 1, depends on how it was built.
+        if !frame.starts_with(&MAGIC) {
+            return Err(refuse("not the beginning of a frame"));
+        }
         let content = get_frame_content_size(frame)
             .map_err(|_| refuse("not the beginning of a frame"))?
             .ok_or_else(|| refuse("the frame does not declare its content's size"))?;

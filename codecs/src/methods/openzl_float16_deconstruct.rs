@@ -1,5 +1,5 @@
-//! `openzl_float16_deconstruct`: fp16 by openzl, with a graph made by hand: signs and mantissas stored, exponents coded
-//! by their frequencies in the piece (FSE). Nothing is learnt.
+//! `openzl_float16_deconstruct`: fp16 by openzl, with a graph made by hand: signs and mantissas stored in their eleven bits,
+//! exponents coded by their frequencies in the piece (FSE). Nothing is learnt.
 //!
 //! Units are those of all methods of [`openzl`](crate::openzl).
 
@@ -16,6 +16,11 @@ pub(super) const FAMILY: Openzl = Openzl {
 };
 
 fn graph() -> Graph {
-    let ends = vec![Graph::End("zl.store"), Graph::End("zl.fse")];
+    // What the step puts out has two bytes for eleven bits.
+    let packed = Graph::Step(
+        "zl.convert_struct_to_num_le",
+        vec![Graph::End("zl.bitpack")],
+    );
+    let ends = vec![packed, Graph::End("zl.fse")];
     Graph::of_words(Graph::Step("zl.float16_deconstruct", ends))
 }

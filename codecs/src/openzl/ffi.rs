@@ -10,6 +10,7 @@
 
 use std::ffi::{CStr, c_char};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use openzl_sys as sys;
 
@@ -22,6 +23,18 @@ const FORMAT_VERSION: i32 = 25;
 /// `ZL_TernaryParam_enable` and `ZL_TernaryParam_disable`.
 const YES: i32 = 1;
 const NO: i32 = 2;
+
+unsafe extern "C" {
+    /// What the library writes to standard error by itself, as bits of which none is nothing.
+    #[link_name = "ZL_g_logLevel"]
+    static LOGGED: AtomicI32;
+}
+
+/// Keeps the library from writing of what it reports anyway.
+fn be_quiet() {
+    // SAFETY: it is an `int` of the library's that nobody else writes to, and an atomic number has the same form.
+    unsafe { &LOGGED }.store(0, Ordering::Relaxed);
+}
 
 /// A compressor: a graph of what is done to bytes, and what is done to what becomes of them.
 struct Compressor(NonNull<sys::ZL_Compressor>);
@@ -70,6 +83,7 @@ pub(super) struct Encoder {
 impl Encoder {
     /// Reads a serialised compressor.
     pub(super) fn new(serialized: &[u8]) -> Result<Encoder, Message> {
+        be_quiet();
         let compressor = Compressor::read(serialized)?;
         // SAFETY: it has no preconditions.
         let context = made(unsafe { sys::ZL_CCtx_create() })?;
@@ -153,6 +167,7 @@ pub(super) struct Decoder(NonNull<sys::ZL_DCtx>);
 
 impl Decoder {
     pub(super) fn new() -> Result<Decoder, Message> {
+        be_quiet();
         // SAFETY: it has no preconditions.
         made(unsafe { sys::ZL_DCtx_create() }).map(Decoder)
     }

@@ -57,7 +57,7 @@ pub(crate) enum Compressor {
     /// It always is this one.
     Made(fn() -> Graph),
     /// It is its profile, which it learns so.
-    Learnt(fn(&[TensorView<'_>]) -> Result<Vec<u8>, EncodeError>),
+    Learnt(fn(&[TensorView<'_>]) -> Vec<u8>),
 }
 
 /// A method, which is a family by itself.
@@ -104,7 +104,7 @@ impl MethodFamily for Openzl {
         tensors: &[TensorView<'_>],
     ) -> Option<Result<Vec<u8>, EncodeError>> {
         match self.compressor {
-            Compressor::Learnt(learn) if name == self.name => Some(learn(tensors)),
+            Compressor::Learnt(learn) if name == self.name => Some(Ok(learn(tensors))),
             _ => None,
         }
     }

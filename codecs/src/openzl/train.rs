@@ -8,8 +8,7 @@
 
 use super::ffi::Encoder;
 use super::graph::{FIELD_LZ_LEVEL, Graph, ZSTD_LEVEL};
-use super::{HALF_FLOATS, PIECE_BYTES, encode_error};
-use crate::error::EncodeError;
+use super::{HALF_FLOATS, PIECE_BYTES};
 use crate::tensor::TensorView;
 
 /// Pieces of the sample: 32 MiB.
@@ -58,7 +57,8 @@ impl Candidate {
     fn of(steps: Vec<&'static str>, division: Division) -> Candidate {
         let entropy = Graph::End("zl.entropy");
         let ends = match division {
-            Division::Bfloat16 | Division::Float16 => vec![Graph::End("zl.store"), entropy],
+            Division::Bfloat16 => vec![Graph::End("zl.store"), entropy],
+            Division::Float16 => vec![packed(), entropy],
             Division::Bytes | Division::Whole => vec![entropy],
         };
         Candidate {
@@ -91,6 +91,12 @@ impl Candidate {
     }
 }
 
+/// Fields as numbers, in no more bits than they need.
+fn packed() -> Graph {
+    let bits = vec![Graph::End("zl.bitpack")];
+    Graph::Step("zl.convert_struct_to_num_le", bits)
+}
+
 /// What a stream can end in.
 fn ends() -> Vec<Graph> {
     let plain = [
@@ -105,6 +111,7 @@ fn ends() -> Vec<Graph> {
         "zl.field_lz",
     ];
     let mut ends: Vec<Graph> = plain.into_iter().map(Graph::End).collect();
+    ends.push(packed());
     ends.extend([1, 5].map(|level| Graph::EndWith("zl.field_lz", FIELD_LZ_LEVEL, level)));
     ends.extend([1, 3, 9].map(|level| Graph::EndWith("zl.zstd", ZSTD_LEVEL, level)));
     ends
@@ -127,7 +134,7 @@ fn rows() -> Vec<Vec<&'static str>> {
 }
 
 /// Learns a profile: a graph that makes weights short. Tensors of other types do not count.
-pub(crate) fn train(tensors: &[TensorView<'_>]) -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn train(tensors: &[TensorView<'_>]) -> Vec<u8> {
     let pieces = sample(tensors);
     let part = spread(&pieces, FIRST_PIECES);
 
@@ -135,53 +142,58 @@ pub(crate) fn train(tensors: &[TensorView<'_>]) -> Result<Vec<u8>, EncodeError> 
     for row in rows() {
         for division in DIVISIONS {
             let candidate = Candidate::of(row.clone(), division);
-            tried.push((length(&candidate, &part)?, candidate));
+            if let Some(length) = length(&candidate, &part) {
+                tried.push((length, candidate));
+            }
         }
     }
     // A stable sort, so that of those that come to the same the simplest comes first.
     tried.sort_by_key(|(length, _)| *length);
     tried.truncate(FINALISTS);
 
-    let mut best: Option<(u64, Candidate)> = None;
+    let mut best = (u64::MAX, Candidate::of(Vec::new(), Division::Bfloat16));
     for (_, candidate) in tried {
-        let length = length(&candidate, &pieces)?;
-        if best.as_ref().is_none_or(|(least, _)| length < *least) {
-            best = Some((length, candidate));
+        match length(&candidate, &pieces) {
+            Some(length) if length < best.0 => best = (length, candidate),
+            _ => {}
         }
     }
-    let (mut least, mut best) =
-        best.unwrap_or_else(|| (0, Candidate::of(Vec::new(), Division::Bfloat16)));
     loop {
-        let before = least;
-        for stream in 0..best.ends.len() {
+        let before = best.0;
+        for stream in 0..best.1.ends.len() {
             for end in ends() {
-                let candidate = best.with_end(stream, end);
+                let candidate = best.1.with_end(stream, end);
                 // Most ends are far worse than others, which a part of the sample shows.
-                if length(&candidate, &part)? <= length(&best, &part)? {
-                    let length = length(&candidate, &pieces)?;
-                    if length < least {
-                        (least, best) = (length, candidate);
-                    }
+                let Some(on_part) = length(&candidate, &part) else {
+                    continue;
+                };
+                if length(&best.1, &part).is_some_and(|least| on_part > least) {
+                    continue;
+                }
+                match length(&candidate, &pieces) {
+                    Some(length) if length < best.0 => best = (length, candidate),
+                    _ => {}
                 }
             }
         }
-        if least == before {
-            return Ok(best.graph().serialize());
+        if best.0 == before {
+            return best.1.graph().serialize();
         }
     }
 }
 
-/// The bytes of the frames that a candidate makes of pieces.
-fn length(candidate: &Candidate, pieces: &[&[u8]]) -> Result<u64, EncodeError> {
-    let mut encoder = Encoder::new(&candidate.graph().serialize()).map_err(encode_error)?;
+/// The bytes of the frames that a candidate makes of pieces; nothing where it is none that the library takes, such as
+/// one with a step for other numbers than those that come there.
+fn length(candidate: &Candidate, pieces: &[&[u8]]) -> Option<u64> {
+    let mut encoder = Encoder::new(&candidate.graph().serialize()).ok()?;
     let mut frame = Vec::new();
     let mut sum = 0;
     for piece in pieces {
         frame.clear();
-        encoder.encode(piece, &mut frame).map_err(encode_error)?;
+        encoder.encode(piece, &mut frame).ok()?;
         sum += frame.len() as u64;
     }
-    Ok(sum)
+    Some(sum)
 }
 
 /// Pieces of the tensors as they are encoded, from all over them.

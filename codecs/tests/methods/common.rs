@@ -36,6 +36,14 @@ pub(crate) fn profile(method: &dyn Method) -> Option<Vec<u8>> {
     })
 }
 
+/// The floats of two bytes that the method takes: at least one of both.
+pub(crate) fn halves(method: &dyn Method) -> Vec<Dtype> {
+    let mut halves = vec![Dtype::Bf16, Dtype::F16];
+    halves.retain(|dtype| method.takes(*dtype));
+    assert!(!halves.is_empty(), "{}", method.name());
+    halves
+}
+
 /// A tensor that owns what it is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Tensor {

@@ -9,7 +9,7 @@ use llmcl_codecs::{Dtype, cast, resolve};
 
 use crate::common::{Content, Noise, Tensor, decode, encode, profile, repeated, was_bf16};
 
-const METHODS: [(&str, u32); 9] = [
+const METHODS: &[(&str, u32)] = &[
     ("bf16_split", 1),
     ("bf16_split_ctx", 1),
     ("bf16_split_mixture_k4", 1),
@@ -19,6 +19,12 @@ const METHODS: [(&str, u32); 9] = [
     ("exponent_mantissa_static", 1),
     ("exponent_mantissa_scaled", 1),
     ("exponent_mantissa_profiled", 1),
+    #[cfg(feature = "openzl")]
+    ("openzl_bfloat16_deconstruct", 1),
+    #[cfg(feature = "openzl")]
+    ("openzl_float16_deconstruct", 1),
+    #[cfg(feature = "openzl")]
+    ("openzl_le_u16", 1),
 ];
 
 /// Chunks of every mode, with and without scales, of all types, and tensors without weights.

@@ -1,17 +1,11 @@
 //! Every method gives back what it was given, bit by bit, over types, shapes and contents.
 
 use crate::common::{
-    Content, Noise, Tensor, decode, encode, methods, profile, repeated, round_trip, small_unit,
-    was_bf16,
+    Content, Noise, Tensor, decode, encode, halves, methods, profile, repeated, round_trip,
+    small_unit, was_bf16,
 };
-use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError, Method};
+use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError};
 use proptest::prelude::*;
-
-/// The types of two bytes that a method is for.
-fn floats(method: &dyn Method) -> impl Iterator<Item = Dtype> {
-    let both = [Dtype::Bf16, Dtype::F16].into_iter();
-    both.filter(|dtype| method.takes(*dtype))
-}
 
 #[test]
 fn no_tensors_at_all() {
@@ -43,7 +37,7 @@ fn every_type_and_shape() {
 fn every_content() {
     for method in methods() {
         for content in Content::ALL {
-            for dtype in floats(&*method) {
+            for dtype in halves(&*method) {
                 round_trip(&*method, &[content.tensor(dtype, &[20_000])]);
             }
         }
@@ -53,7 +47,7 @@ fn every_content() {
 #[test]
 fn more_than_a_chunk_of_anything() {
     for method in methods() {
-        for dtype in floats(&*method) {
+        for dtype in halves(&*method) {
             let large = Content::Weights.tensor(dtype, &[3, 100_003]);
             let constant = Content::Constant.tensor(dtype, &[300_000]);
             round_trip(&*method, &[large, constant]);
@@ -86,7 +80,7 @@ fn the_same_bytes_every_time() {
 #[test]
 fn noise_hardly_grows() {
     for method in methods() {
-        let noise = Content::Noise.tensor(Dtype::Bf16, &[300_000]);
+        let noise = Content::Noise.tensor(halves(&*method)[0], &[300_000]);
         let (encoded, _) = encode(&*method, std::slice::from_ref(&noise));
         assert!(
             encoded.len() < noise.data.len() + noise.data.len() / 1000 + 100,
@@ -100,7 +94,7 @@ fn noise_hardly_grows() {
 fn what_does_not_fit_is_refused() {
     for method in methods() {
         let profile = profile(&*method);
-        let mut tensor = Content::Weights.tensor(Dtype::Bf16, &[5]);
+        let mut tensor = Content::Weights.tensor(halves(&*method)[0], &[5]);
         let mut out = Vec::new();
         tensor.data.pop();
         let found = method.encode(&[tensor.view()], profile.as_deref(), &mut out);
