@@ -225,6 +225,16 @@ impl<'ast> Visit<'ast> for Leaf<'_> {
     }
 }
 
+/// Whether this is `#[cfg(feature = "…")]` and nothing more. Features are in fingerprints, unlike other conditions.
+fn is_of_feature(attribute: &Attribute) -> bool {
+    let condition: Option<syn::MetaNameValue> = attribute
+        .path()
+        .is_ident("cfg")
+        .then(|| attribute.parse_args().ok())
+        .flatten();
+    condition.is_some_and(|condition| condition.path.is_ident("feature"))
+}
+
 /// What the `mod.rs` of a folder of leaves holds beside `mod` lines, `use` and the registration.
 pub(crate) fn beside_registration(file: &syn::File, registration: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
@@ -232,7 +242,7 @@ pub(crate) fn beside_registration(file: &syn::File, registration: &str) -> Vec<(
     let plain = |attributes: &[Attribute]| {
         attributes
             .iter()
-            .all(|attribute| attribute.path().is_ident("doc"))
+            .all(|attribute| attribute.path().is_ident("doc") || is_of_feature(attribute))
     };
     for item in &file.items {
         let (ident, ok) = match item {

@@ -258,7 +258,13 @@ fn a_registration_only_registers() {
         registration(&format!("//! Kinds.\n/// Doc.\n{KINDS}")),
         [""; 0]
     );
+    assert_eq!(
+        registration(&format!("#[cfg(feature = \"a\")] mod a; {KINDS}")),
+        [""; 0]
+    );
     for text in [
+        "#[cfg(unix)] mod a; pub static KINDS: &[u8] = &[];",
+        "#[cfg(not(feature = \"a\"))] mod a; pub static KINDS: &[u8] = &[];",
         "mod a { pub fn f() {} } pub static KINDS: &[u8] = &[];",
         "fn helper() {} pub static KINDS: &[u8] = &[];",
         "const LIMIT: u8 = 1; pub static KINDS: &[u8] = &[];",
