@@ -60,6 +60,8 @@ impl Copy {
     fn build(&self) -> PathBuf {
         let output = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--package", "llmcl"])
+            // What the features add takes long to build, and is none of what is changed here.
+            .arg("--no-default-features")
             // What is built is run once on little data: building is what takes the time.
             .args(["--config", "profile.dev.debug=0"])
             .args(["--config", "profile.dev.package.'*'.opt-level=0"])

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Prints docs/results.md from what iter3 and iter4 have put into a store.
+
+    python3 experiments/results.py target/release/llmcl [--store FOLDER] > docs/results.md
+
+Every figure of ours is read by `llmcl show`; those of the study are its published ones."""
+
+import argparse
+import json
+import subprocess
+
+STUDY = {
+    # method: byte-weighted, median, geomean, encode, decode (MB/s), profile bytes
+    "bf16_split": (1.488, 1.4886, 1.4850, 21.6, 14.1, 0),
+    "bf16_split_ctx_k8": (None, 1.4885, 1.4844, 23.3, 19.5, 0),
+    "bf16_split_mixture_k4": (None, 1.4763, 1.4641, None, None, 8506),
+    "bf16_split_zstd_19": (None, 1.4256, 1.4206, None, 484, 0),
+    "bf16_split_xz_9": (None, 1.4437, 1.4424, 0.9, 21.4, 0),
+    "openzl_le_u16": (1.499, 1.5014, 1.4986, 106, 140, 617),
+}
+
+
+def show(arguments, experiment, task):
+    """The rows of a table."""
+    command = [arguments.llmcl, "show", f"experiments/{experiment}.toml", task]
+    if arguments.store:
+        command += ["--store", arguments.store]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def number(value, digits):
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def ratio(row, name):
+    """A ratio with its interval, if it has one."""
+    text = number(row.get(name), 4)
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    return text if low is None else f"{text} ({low:.4f}–{high:.4f})"
+
+
+def speed(speeds, key, threads, direction):
+    row = speeds.get((*key, threads), {})
+    text = number(row.get(direction), 0)
+    # What was not measured from memory to memory must not be taken for it.
+    return text if not text or row.get("measures") == "memory" else f"{text} ({row.get('measures')})"
+
+
+def table(head, rows):
+    print("| " + " | ".join(head) + " |")
+    print("|" + " --- |" * len(head))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print()
+
+
+def methods(arguments, experiment, keys):
+    speeds = {}
+    for row in show(arguments, experiment, "speed"):
+        speeds[(*(row.get(key) for key in keys), row["threads"])] = row
+    lines = []
+    for row in show(arguments, experiment, "methods"):
+        key = tuple(row.get(name) for name in keys)
+        lines.append([
+            *(f"`{part}`" for part in key),
+            str(row["n"]),
+            ratio(row, "ratio_bytes"),
+            ratio(row, "ratio_median"),
+            ratio(row, "ratio_geomean"),
+            *(speed(speeds, key, threads, direction)
+              for threads in ("one", "all") for direction in ("encode", "decode")),
+            str(row.get("profile_bytes") or 0),
+        ])
+    head = [*keys, "tensors", "byte-weighted", "median", "geometric mean",
+            "encode, 1 thread", "decode, 1 thread", "encode, all", "decode, all", "profile, bytes"]
+    table(head, lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("llmcl")
+    parser.add_argument("--store")
+    arguments = parser.parse_args()
+    print("# Results\n")
+    print("Made by `python3 experiments/results.py target/release/llmcl > docs/results.md`, from runs of `iter3.toml`")
+    print("and `iter4.toml`. Ratios are of tensors of at least 65,536 weights, all bytes counted; a profile is charged")
+    print("to every tensor. What is trained has not seen the model, nor one of its family. In brackets are 95 %")
+    print("intervals of a bootstrap over models; where a method has rows of fewer than five models there is none.")
+    print("Speeds are medians, MB (10^6) of original data a second, of wall time on the test model.\n")
+    print("## bf16 (iter4)\n")
+    methods(arguments, "iter4", ["method"])
+    print("The study's figures for its own methods, on its own corpus, which cannot be had here:\n")
+    table(["method", "byte-weighted", "median", "geometric mean", "encode", "decode", "profile, bytes"],
+          [[f"`{name}`", number(figures[0], 4), number(figures[1], 4), number(figures[2], 4),
+            number(figures[3], 1), number(figures[4], 1), str(figures[5])]
+           for name, figures in STUDY.items()])
+    print("## fp16 (iter3)\n")
+    methods(arguments, "iter3", ["origin", "method"])
+    print("The study's one figure for fp16: OpenZL, trained, 1.470 byte-weighted, with a profile of 778 bytes.")
+
+
+main()
