@@ -7,6 +7,7 @@ pub mod command;
 pub mod fetch;
 pub mod gate;
 pub mod golden;
+pub mod install;
 pub mod select;
 pub mod table;
 pub mod time;
@@ -24,6 +25,7 @@ pub static KINDS: &[&dyn StageKind] = &[
     &fetch::KIND,
     &gate::KIND,
     &golden::KIND,
+    &install::KIND,
     &select::KIND,
     &table::KIND,
     &time::KIND,
