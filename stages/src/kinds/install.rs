@@ -261,6 +261,8 @@ impl Installing<'_> {
             // Debug information names the folder of the build.
             .env("CFLAGS", "-g0")
             .env("SOURCE_DATE_EPOCH", "315532800")
+            // Its warning would stand where the error is looked for.
+            .env("PIP_ROOT_USER_ACTION", "ignore")
             .envs(self.pip_env.iter().cloned())
             .current_dir(self.root.join("home"));
         let finished = process::run(&mut command, &Limits::default(), &mut || {
