@@ -219,8 +219,7 @@ impl<'a> Workshop<'a> {
         let mut given = |name: &str, value: String| {
             env.entry(name.to_owned()).or_insert(value);
         };
-        // What it imports is to stay as it is, and what it does is not to hang on chance.
-        given("PYTHONDONTWRITEBYTECODE", "1".to_owned());
+        // What it does is not to hang on chance.
         given("PYTHONHASHSEED", "0".to_owned());
         if let Some(packages) = &self.packages {
             given("PYTHONPATH", (**packages).as_ref().display().to_string());

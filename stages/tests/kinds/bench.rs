@@ -447,7 +447,7 @@ fn the_columns_are_those_that_are_promised() {
             );
         }
     }
-    assert_eq!(names(&result.outputs[0].schema).len(), 17);
+    assert_eq!(names(&result.outputs[0].schema).len(), 19);
 }
 
 #[test]
