@@ -65,6 +65,27 @@ pub fn tensor_cells(tensor: &Tensor) -> Vec<Value> {
     ]
 }
 
+/// What a row says of a unit that a program of somebody else's has not brought back: `first_difference`, `failure`.
+#[must_use]
+pub fn of_difference() -> [Column; 2] {
+    [
+        whole(
+            "first_difference",
+            "the first decoded byte that is not the original's; none where they are the same, or there are none",
+        ),
+        text(
+            "failure",
+            "why a program of somebody else's has decoded nothing; none elsewhere",
+        ),
+    ]
+}
+
+/// A count, or `none`.
+#[must_use]
+pub fn optional_count(number: Option<u64>) -> Value {
+    number.map_or(Value::None, count)
+}
+
 /// A text, or `none`.
 #[must_use]
 pub fn optional_text(text: Option<&str>) -> Value {

@@ -59,11 +59,14 @@ pub struct Encoding {
     pub bytes: u64,
     /// The SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
-    /// How many bytes it decodes to.
+    /// How many bytes it is to decode to.
     pub decoded_bytes: u64,
-    /// The BLAKE3 digest of what it decodes to.
+    /// The BLAKE3 digest of what it is to decode to.
     #[serde(with = "hex")]
     pub decoded_blake3: Hash,
+    /// Why there is no encoding: a program of somebody else's failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 impl Index {

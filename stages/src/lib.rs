@@ -9,13 +9,17 @@ pub mod encoded;
 pub mod expressions;
 pub mod failure;
 pub mod fingerprints;
+pub mod foreign;
 pub mod kinds;
 pub mod methods;
+pub mod pip;
 pub mod process;
 pub mod profile;
 pub mod program;
+pub mod python;
 pub mod watched;
 pub mod weights;
+pub mod workplace;
 
 /// The contract, for programs that put an engine and the stage kinds together.
 pub use llmcl_stages_api as api;

@@ -1,4 +1,4 @@
-//! The methods of the codecs, as the engine and the stage kinds see them.
+//! The methods, as the engine and the stage kinds see them: those of the codecs, and commands.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,15 @@ use llmcl_stages_api::task::TaskError;
 use llmcl_stages_api::value::Value;
 
 use crate::failure;
+use crate::foreign::{self, Recipe};
 
 /// The field of a method that holds its name.
 const NAME: &str = "name";
 
-/// Every method of the codecs.
+/// Every method.
 pub static CATALOG: Catalog = Catalog;
 
-/// The methods of the codecs.
+/// The methods of the codecs, and the method `command`, which is a program of somebody else's.
 #[derive(Debug, Clone, Copy)]
 pub struct Catalog;
 
@@ -29,6 +30,14 @@ impl MethodCatalog for Catalog {
         name: &str,
         fields: &BTreeMap<String, Value>,
     ) -> Result<MethodInfo, MethodProblem> {
+        if name == foreign::METHOD {
+            return Ok(MethodInfo {
+                name: name.to_owned(),
+                parameters: Recipe::parameters(fields)?,
+                leaf: None,
+                needs_profile: false,
+            });
+        }
         let family = family_of(name).ok_or(MethodProblem::Unknown)?;
         let mut parameters = BTreeMap::new();
         let mut values = BTreeMap::new();
@@ -45,7 +54,7 @@ impl MethodCatalog for Catalog {
         Ok(MethodInfo {
             name: method.name(),
             parameters,
-            leaf: family.leaf(),
+            leaf: Some(family.leaf()),
             needs_profile: family.needs_profile(),
         })
     }
@@ -54,11 +63,12 @@ impl MethodCatalog for Catalog {
         FAMILIES
             .iter()
             .flat_map(|family| family.examples())
+            .chain([foreign::METHOD.to_owned()])
             .collect()
     }
 }
 
-/// Finds the method that a task's parameter describes: a record of its name and its parameters, as
+/// Finds the method of the codecs that a task's parameter describes: a record of its name and its parameters, as
 /// [`MethodInfo::value`] makes it.
 ///
 /// # Errors
@@ -156,14 +166,11 @@ mod tests {
     fn every_example_is_found_and_leads_back_to_its_method() {
         let names = CATALOG.names();
         assert!(names.iter().any(|name| name == "zstd_19"));
-        for name in names {
+        for name in names.into_iter().filter(|name| name != foreign::METHOD) {
             let info = CATALOG.resolve(&name, &BTreeMap::new()).unwrap();
             assert_eq!(info.name, name);
-            assert!(
-                info.leaf.starts_with("codecs/src/methods/"),
-                "{}",
-                info.leaf
-            );
+            let leaf = info.leaf.unwrap();
+            assert!(leaf.starts_with("codecs/src/methods/"), "{leaf}");
             assert_eq!(of_value(&info.value()).unwrap().name(), name);
         }
     }
@@ -176,7 +183,7 @@ mod tests {
         ]);
         let info = CATALOG.resolve("zstd_19", &fields).unwrap();
         assert_eq!(info.parameters, BTreeMap::new());
-        assert_eq!(info.leaf, "codecs/src/methods/zstd.rs");
+        assert_eq!(info.leaf, Some("codecs/src/methods/zstd.rs"));
         assert!(!info.needs_profile);
     }
 
@@ -189,6 +196,20 @@ mod tests {
         };
         assert_eq!(name, "name");
         assert!(message.contains("zstd_N"), "{message}");
+    }
+
+    #[test]
+    fn a_command_is_a_method_without_a_leaf() {
+        let command = Value::List(vec![Value::Text("cp".to_owned())]);
+        let fields = BTreeMap::from([
+            ("compress".to_owned(), command.clone()),
+            ("decompress".to_owned(), command),
+            ("by".to_owned(), Value::Text("peer".to_owned())),
+        ]);
+        let info = CATALOG.resolve("command", &fields).unwrap();
+        assert_eq!((info.leaf, info.needs_profile), (None, false));
+        assert!(Recipe::of(&info.value()).is_some());
+        assert!(CATALOG.resolve("command", &BTreeMap::new()).is_err());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Finds programs and tells which ones they are.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,6 +10,62 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use blake3::{Hash, Hasher};
+use llmcl_stages_api::machine::{Fact, FactSort};
+use llmcl_stages_api::task::{TaskError, TaskErrorKind};
+use llmcl_stages_api::value::Value;
+
+/// Where programs are looked for if this process has no `PATH`.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The digest of the program of a name.
+pub static PROGRAM: FactSort = FactSort {
+    name: "program",
+    find: |name| {
+        let path = located(name)?;
+        let digest = digest(&path).map_err(|error| {
+            TaskError::new(
+                TaskErrorKind::Outside,
+                format!("{}: {error}", path.display()),
+            )
+        })?;
+        Ok(Value::Text(digest.to_hex().to_string()))
+    },
+};
+
+/// The fact that the program of this name is the one that it is.
+#[must_use]
+pub fn fact(name: &str) -> Fact {
+    Fact {
+        sort: &PROGRAM,
+        name: name.to_owned(),
+    }
+}
+
+/// Where programs are looked for: `PATH`.
+#[must_use]
+pub fn search_path() -> OsString {
+    env::var_os("PATH").unwrap_or_else(|| PATH.into())
+}
+
+/// Finds the file of a program, as [`find`] does, in [`search_path`].
+///
+/// # Errors
+/// If there is none.
+pub fn located(name: &str) -> Result<PathBuf, TaskError> {
+    find(name, &search_path()).ok_or_else(|| {
+        TaskError::new(
+            TaskErrorKind::Outside,
+            format!("there is no program `{name}`"),
+        )
+        .with_hint("install it, or give its full path")
+    })
+}
+
+/// Tells whether a program name is a path below the working folder, and so something that was put there.
+#[must_use]
+pub fn is_relative(name: &str) -> bool {
+    name.contains('/') && !name.starts_with('/')
+}
 
 /// What a file was when its digest was taken: device, inode, size, and time of last change with its nanoseconds.
 type Identity = (u64, u64, u64, i64, i64);

@@ -36,7 +36,7 @@ impl Checker<'_> {
         None
     }
 
-    /// The files that a field of our axis names: `{ axis = "method.shipped" }`.
+    /// The files that a field of our axis names, one or several: `{ axis = "method.shipped" }`.
     pub(super) fn field_files(&mut self, path: &Name, each: &[AxisId]) -> Option<Source> {
         let (axis, field) = self.axis_field(path, each)?;
         let Some(field) = field else {
@@ -52,22 +52,32 @@ impl Checker<'_> {
             .iter()
             .map(|value| value.get(&field).cloned())
             .collect();
-        let mut files = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            files.push(match node {
-                None => None,
-                Some(node) => match node.get("path").filter(|path| path.as_text().is_some()) {
-                    Some(path) => self.file(&path.clone()),
-                    None => {
-                        self.problems.push(
-                            wrong_type(&node, "a file, written { path = \"…\" }")
-                                .also(&path.place, "asked for here"),
-                        );
-                        None
-                    }
-                },
-            });
-        }
+        let files = nodes
+            .iter()
+            .map(|node| {
+                let elements = match node {
+                    None => &[][..],
+                    Some(node) => node.as_list().unwrap_or(std::slice::from_ref(node)),
+                };
+                let files = elements.iter();
+                files
+                    .filter_map(|element| self.field_file(element, path))
+                    .collect()
+            })
+            .collect();
         Some(Source::Field(axis, files))
+    }
+
+    fn field_file(&mut self, element: &Node, asked: &Name) -> Option<InputMember> {
+        match element.get("path").filter(|path| path.as_text().is_some()) {
+            Some(path) => self.file(path),
+            None => {
+                self.problems.push(
+                    wrong_type(element, "a file, written { path = \"…\" }")
+                        .also(&asked.place, "asked for here"),
+                );
+                None
+            }
+        }
     }
 }

@@ -31,8 +31,8 @@ pub(super) enum Source {
     Stage(Join),
     /// A file of the repository, the same for every task.
     File(InputMember),
-    /// A file that a field of an axis value names: own axis, and the member of each of its values.
-    Field(AxisId, Vec<Option<InputMember>>),
+    /// Files that a field of an axis value names: own axis, and the members of each of its values.
+    Field(AxisId, Vec<Vec<InputMember>>),
 }
 
 /// How the tasks of another stage are joined and gathered.
@@ -412,9 +412,10 @@ impl Checker<'_> {
                     }
                     Source::Field(axis, files) => {
                         let position = each.iter().position(|own| own == axis);
-                        let file = position.and_then(|at| files.get(values[at])?.clone());
-                        exists |= file.is_some();
-                        members.extend(file);
+                        let files = position.and_then(|at| files.get(values[at]));
+                        let files = files.map(Vec::as_slice).unwrap_or_default();
+                        exists |= !files.is_empty();
+                        members.extend_from_slice(files);
                     }
                     Source::Stage(join) => {
                         exists |= self.gather(join, each, values, &mut members, found);

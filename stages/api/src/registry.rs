@@ -47,8 +47,8 @@ pub struct MethodInfo {
     pub name: String,
     /// Its parameters, with defaults filled in.
     pub parameters: BTreeMap<String, Value>,
-    /// Its leaf; see [`crate::fingerprint`].
-    pub leaf: &'static str,
+    /// Its leaf; see [`crate::fingerprint`]. None for one whose code is shared.
+    pub leaf: Option<&'static str>,
     /// Whether it decodes only with a profile.
     pub needs_profile: bool,
 }

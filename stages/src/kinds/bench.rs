@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
+use blake3::{Hash, Hasher};
 use llmcl_codecs::{Accounting, EncodeError, Method};
 use llmcl_stages_api::kind::{Check, StageKind};
+use llmcl_stages_api::machine::{Fact, FactSort};
 use llmcl_stages_api::param::{Param, ParamType, Params};
 use llmcl_stages_api::port::{InputPorts, OutputPort, PortType};
 use llmcl_stages_api::table::{Schema, TableBuilder};
@@ -15,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::columns::{self, count, number, quotient, text, truth, whole};
 use crate::encoded::{Encoding, Index};
+use crate::foreign::{self, Compared, Content, Recipe, Workshop};
 use crate::watched::{Comparing, Watched};
 use crate::weights::{self, Group, PROFILE, Subject, UNIT, Unit};
 use crate::{failure, methods, profile};
@@ -103,6 +106,8 @@ impl StageKind for Bench {
                 weights::TENSORS_PORT,
                 weights::FILE_PORT,
                 weights::PROFILE_PORT,
+                foreign::HELPERS_PORT,
+                foreign::PACKAGES_PORT,
             ],
             open: None,
             one_of: weights::ONE_OF,
@@ -115,32 +120,57 @@ impl StageKind for Bench {
 
     fn check(&self, check: &mut Check<'_>) {
         weights::check_unit(check);
+        foreign::check_ports(check, METHOD);
         check.output(RESULTS, PortType::Table, results_schema(), false);
         check.output(ENCODED, PortType::Encoded, Schema::default(), false);
         check.output(PARTS, PortType::Table, parts_schema(), false);
     }
 
+    fn facts(&self, params: &Params) -> Vec<Fact> {
+        Recipe::of(params.get(METHOD)).map_or_else(Vec::new, |recipe| recipe.facts())
+    }
+
+    fn fact_sorts(&self) -> Vec<&'static FactSort> {
+        Recipe::fact_sorts().to_vec()
+    }
+
     fn needs(&self, params: &Params, input_bytes: u64) -> Needs {
         // No unit is larger than all inputs. A method that is not found is told when the task runs.
-        let own = (self.resolve)(params.get(METHOD)).map_or(0, |method| {
-            method
-                .encode_memory(input_bytes)
-                .max(method.decode_memory(input_bytes))
-        });
+        let own = match Recipe::describes(params.get(METHOD)) {
+            true => Recipe::memory(input_bytes),
+            false => (self.resolve)(params.get(METHOD)).map_or(0, |method| {
+                method
+                    .encode_memory(input_bytes)
+                    .max(method.decode_memory(input_bytes))
+            }),
+        };
         Needs::memory(MEMORY.saturating_add(own))
     }
 
     fn run(&self, task: &TaskContext<'_>) -> Result<Outputs, TaskError> {
         let named = task.params.get(METHOD);
-        let method = (self.resolve)(named)?;
+        let recipe = Recipe::of(named);
+        let own = match recipe {
+            Some(_) => None,
+            None => Some((self.resolve)(named)?),
+        };
         let unit = Unit::of(task.params.get(UNIT));
         let subject = Subject::open(task)?;
         let groups = subject.groups(unit)?;
-        check_dtypes(&*method, &groups)?;
+        if let Some(method) = &own {
+            foreign::refuse_inputs(task)?;
+            check_dtypes(&**method, &groups)?;
+        }
         let profile = profile::open(task, PROFILE, task.params.get(METHOD))?;
+        // Made anew for decoding: what a program leaves behind while it encodes is not there any more.
+        let coder = || match (&own, &recipe) {
+            (Some(method), _) => Ok(Coder::Method(&**method)),
+            (None, Some(recipe)) => Workshop::open(task, recipe).map(Coder::Command),
+            (None, None) => Err(TaskError::input("there is no method")),
+        };
         let mut bench = Bencher {
             host: task.host,
-            method: &*method,
+            coder: coder()?,
             profile: profile.as_ref().map(|blob| blob.bytes()),
             done: 0,
             total: 2 * groups.iter().map(Group::bytes).sum::<u64>(),
@@ -153,6 +183,7 @@ impl StageKind for Bench {
         }
         let blob = sink.finish()?;
 
+        bench.coder = coder()?;
         let data = task.host.blob(blob)?;
         let mut results = TableBuilder::new(&results_schema());
         let mut parts = TableBuilder::new(&parts_schema());
@@ -161,14 +192,17 @@ impl StageKind for Bench {
         for (group, written) in groups.iter().zip(written) {
             let bytes = written.accounting.total();
             let encoded = weights::slice(data.bytes(), offset, bytes).ok_or_else(|| {
-                wrong(group, &*method, "its encoding is not where it was written")
+                TaskError::input(format!(
+                    "{}: its encoding is not where it was written",
+                    group.title()
+                ))
             })?;
-            let decoded_blake3 = bench.decode(group, encoded)?;
+            let compared = bench.decode(group, &written, encoded)?;
             let row = Row {
                 group,
-                accounting: written.accounting,
+                written: &written,
+                compared: &compared,
                 profile: bench.profile.map_or(0, |profile| profile.len() as u64),
-                sha256: &written.sha256,
             };
             row.results(&mut results)?;
             row.parts(&mut parts)?;
@@ -178,7 +212,8 @@ impl StageKind for Bench {
                 bytes,
                 sha256: written.sha256,
                 decoded_bytes: group.bytes(),
-                decoded_blake3,
+                decoded_blake3: compared.digest.unwrap_or_else(|| original(group)),
+                failure: written.failure,
             });
             offset += bytes;
         }
@@ -189,6 +224,15 @@ impl StageKind for Bench {
             (PARTS.to_owned(), task.put_rows(PARTS, parts)?),
         ]))
     }
+}
+
+/// The digest of a unit as it is.
+fn original(group: &Group<'_>) -> Hash {
+    let mut hasher = Hasher::new();
+    for view in &group.views {
+        hasher.update(view.data);
+    }
+    hasher.finalize()
 }
 
 /// What is wrong with an evaluation.
@@ -216,10 +260,18 @@ fn check_dtypes(method: &dyn Method, groups: &[Group<'_>]) -> Result<(), TaskErr
     }
 }
 
+/// What encodes and decodes.
+enum Coder<'a> {
+    /// A method of ours. What it does wrong fails the task.
+    Method(&'a dyn Method),
+    /// A program of somebody else's. What it does wrong is a row that says so.
+    Command(Workshop<'a>),
+}
+
 /// A method at work on one group after the other.
 struct Bencher<'a> {
     host: &'a dyn Host,
-    method: &'a dyn Method,
+    coder: Coder<'a>,
     profile: Option<&'a [u8]>,
     /// Bytes encoded and decoded.
     done: u64,
@@ -230,6 +282,8 @@ struct Bencher<'a> {
 struct Written {
     accounting: Accounting,
     sha256: String,
+    /// Why there is none.
+    failure: Option<String>,
 }
 
 impl Bencher<'_> {
@@ -241,50 +295,87 @@ impl Bencher<'_> {
             bytes: 0,
         };
         let mut out = Watched::new(sealing, self.host);
-        let encoded = self.method.encode(&group.views, self.profile, &mut out);
+        let encoded = match &self.coder {
+            Coder::Method(method) => method
+                .encode(&group.views, self.profile, &mut out)
+                .map(Ok)
+                .map_err(|error| match error {
+                    EncodeError::Write(error) => failure::store("the encoded bytes", &error),
+                    other => failure::input(group.title(), &other),
+                }),
+            Coder::Command(workshop) => command_encode(workshop, group, &mut out),
+        };
         if let Some(stop) = out.stopped() {
             return Err(stop);
         }
-        let accounting = encoded.map_err(|error| match error {
-            EncodeError::Write(error) => failure::store("the encoded bytes", &error),
-            other => failure::input(group.title(), &other),
-        })?;
+        let encoded = encoded?;
         let sealed = out.into_inner();
+        let (accounting, failure) = match encoded {
+            Ok(accounting) => (accounting, None),
+            Err(failure) => (Accounting::default(), Some(failure)),
+        };
         if accounting.total() != sealed.bytes {
             let what = format!(
                 "{} bytes were written and {} accounted for",
                 sealed.bytes,
                 accounting.total()
             );
-            return Err(wrong(group, self.method, what));
+            return Err(match &self.coder {
+                Coder::Method(method) => wrong(group, *method, what),
+                Coder::Command(_) => TaskError::input(format!("{}: {what}", group.title())),
+            });
         }
         self.advance(group);
         Ok(Written {
             accounting,
             sha256: hexadecimal(&sealed.hasher.finalize()),
+            failure,
         })
     }
 
-    /// Decodes, and returns the digest of the decoded bytes if they are the original.
-    fn decode(&mut self, group: &Group<'_>, encoded: &[u8]) -> Result<blake3::Hash, TaskError> {
+    /// Decodes, and tells whether the decoded bytes are the original.
+    fn decode(
+        &mut self,
+        group: &Group<'_>,
+        written: &Written,
+        encoded: &[u8],
+    ) -> Result<Compared, TaskError> {
         self.host.checkpoint()?;
+        let compared = match (&self.coder, &written.failure) {
+            (_, Some(failure)) => Compared {
+                failure: Some(failure.clone()),
+                ..Compared::default()
+            },
+            (Coder::Method(method), None) => Compared {
+                digest: Some(self.method_decode(*method, group, encoded)?),
+                ..Compared::default()
+            },
+            (Coder::Command(workshop), None) => workshop.check(Content::Bytes(encoded), group)?,
+        };
+        self.advance(group);
+        Ok(compared)
+    }
+
+    /// Decodes with a method of ours, and returns the digest of the decoded bytes, which are the original.
+    fn method_decode(
+        &self,
+        method: &dyn Method,
+        group: &Group<'_>,
+        encoded: &[u8],
+    ) -> Result<Hash, TaskError> {
         let comparing = Comparing::new(group.views.iter().map(|view| view.data));
         let mut out = Watched::new(comparing, self.host);
-        let decoded = self.method.decode(encoded, self.profile, &mut out);
+        let decoded = method.decode(encoded, self.profile, &mut out);
         if let Some(stop) = out.stopped() {
             return Err(stop);
         }
         let comparing = out.into_inner();
         // A difference ends the decoding with a write error, which says less.
         match (comparing.difference(), decoded) {
-            (None, Err(error)) => Err(wrong(group, self.method, failure::chain(&error))),
-            _ => {
-                let digest = comparing
-                    .finish()
-                    .map_err(|difference| wrong(group, self.method, difference))?;
-                self.advance(group);
-                Ok(digest)
-            }
+            (None, Err(error)) => Err(wrong(group, method, failure::chain(&error))),
+            _ => comparing
+                .finish()
+                .map_err(|difference| wrong(group, method, difference)),
         }
     }
 
@@ -292,6 +383,26 @@ impl Bencher<'_> {
         self.done += group.bytes();
         self.host.progress(self.done, Some(self.total));
     }
+}
+
+/// Has a program encode, and passes on what it made: all of it is payload, as nobody knows what is in it. Or tells why
+/// it made nothing.
+fn command_encode(
+    workshop: &Workshop<'_>,
+    group: &Group<'_>,
+    out: &mut dyn Write,
+) -> Result<Result<Accounting, String>, TaskError> {
+    let is_file = group.tensors.is_empty();
+    let product = match workshop.compress(&group.views, is_file)?.result {
+        Ok(product) => product,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let payload = io::copy(&mut product.open()?, out)
+        .map_err(|error| failure::store("the encoded bytes", &error))?;
+    Ok(Ok(Accounting {
+        payload,
+        ..Accounting::default()
+    }))
 }
 
 /// A writer that counts what goes into the store and takes its digest.
@@ -358,6 +469,7 @@ fn results_schema() -> Schema {
             "the SHA-256 of the encoding, profile aside",
         ),
     ]);
+    columns.extend(columns::of_difference());
     Schema::new(columns)
 }
 
@@ -374,12 +486,12 @@ fn parts_schema() -> Schema {
     ])
 }
 
-/// What is known of a unit that came back.
+/// What is known of a unit.
 struct Row<'a> {
     group: &'a Group<'a>,
-    accounting: Accounting,
+    written: &'a Written,
+    compared: &'a Compared,
     profile: u64,
-    sha256: &'a str,
 }
 
 impl Row<'_> {
@@ -388,26 +500,36 @@ impl Row<'_> {
             Some(tensor) => columns::tensor_cells(tensor),
             None => self.unit_cells(),
         };
+        let Accounting {
+            payload,
+            tables,
+            container,
+        } = self.written.accounting;
+        let is_encoded = self.written.failure.is_none();
+        let came_back = self.compared.matches();
         let recipe = 0;
         let bytes_in = self.group.bytes();
-        let bytes_out = self.accounting.total() + self.profile + recipe;
+        let bytes_out = payload + tables + container + self.profile + recipe;
+        let only = |is: bool, value: Value| if is { value } else { Value::None };
         let bits = match self.numel() {
             Some(numel) => quotient(8 * bytes_out, numel),
             None => Value::None,
         };
         row.extend([
             count(bytes_in),
-            count(bytes_out),
-            count(self.accounting.payload),
-            count(self.accounting.tables),
-            count(self.accounting.container),
+            // What does not come back has no size and no ratio that could be held against others.
+            only(came_back, count(bytes_out)),
+            only(is_encoded, count(payload)),
+            only(is_encoded, count(tables)),
+            only(is_encoded, count(container)),
             count(self.profile),
             count(recipe),
-            quotient(bytes_in, bytes_out),
-            bits,
-            // What did not come back has failed the task before there is a row.
-            Value::Bool(true),
-            Value::Text(self.sha256.to_owned()),
+            only(came_back, quotient(bytes_in, bytes_out)),
+            only(came_back, bits),
+            Value::Bool(came_back),
+            only(is_encoded, Value::Text(self.written.sha256.clone())),
+            columns::optional_count(self.compared.first_difference),
+            columns::optional_text(self.compared.failure.as_deref()),
         ]);
         table.push_row(row).map_err(|error| failure::row(&error))
     }
@@ -433,13 +555,17 @@ impl Row<'_> {
         (!tensors.is_empty()).then(|| tensors.iter().map(|tensor| tensor.numel()).sum())
     }
 
+    /// The rows of the streams; what did not come back has none.
     fn parts(&self, table: &mut TableBuilder) -> Result<(), TaskError> {
+        if !self.compared.matches() {
+            return Ok(());
+        }
         let tensor = self.group.tensor().map(|tensor| tensor.name.as_str());
         let Accounting {
             payload,
             tables,
             container,
-        } = self.accounting;
+        } = self.written.accounting;
         for (stream, bytes_in, bytes_out) in [
             ("payload", self.group.bytes(), payload),
             ("tables", 0, tables),

@@ -7,6 +7,7 @@ pub mod command;
 pub mod fetch;
 pub mod gate;
 pub mod golden;
+pub mod install;
 pub mod load_profile;
 pub mod select;
 pub mod table;
@@ -26,6 +27,7 @@ pub static KINDS: &[&dyn StageKind] = &[
     &fetch::KIND,
     &gate::KIND,
     &golden::KIND,
+    &install::KIND,
     &load_profile::KIND,
     &select::KIND,
     &table::KIND,

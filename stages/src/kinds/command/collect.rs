@@ -10,7 +10,8 @@ use llmcl_stages_api::port::PortType;
 use llmcl_stages_api::task::{Outputs, TaskContext, TaskError};
 
 use super::spec::{Output, Spec};
-use super::{disk, outside, table};
+use super::{outside, table};
+use crate::workplace::disk;
 
 /// How many undeclared files a message names.
 const NAMED: usize = 5;

@@ -10,12 +10,7 @@ mod place;
 mod spec;
 mod table;
 
-use std::env;
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use llmcl_stages_api::kind::{Check, ProblemKind, StageKind};
@@ -24,28 +19,14 @@ use llmcl_stages_api::param::{Param, Params};
 use llmcl_stages_api::port::{Arity, InputPort, InputPorts, OutputPort, PortType};
 use llmcl_stages_api::table::Schema;
 use llmcl_stages_api::task::{Needs, Outputs, Outside, TaskContext, TaskError, TaskErrorKind};
-use llmcl_stages_api::value::Value;
 
 use crate::process::{self, Limits, ProcessError};
-use crate::program;
+use crate::program::{self, is_relative};
+use crate::workplace::{Folders, disk};
 use spec::Spec;
-
-/// Where programs are looked for if this process has no `PATH`.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// How many of the last lines of a failed program's standard error are shown.
 const SHOWN_LINES: usize = 10;
-
-/// The digest of the program of a name.
-static PROGRAM: FactSort = FactSort {
-    name: "program",
-    find: |name| {
-        let path = find(name)?;
-        let digest = program::digest(&path)
-            .map_err(|error| outside(format!("{}: {error}", path.display())))?;
-        Ok(Value::Text(digest.to_hex().to_string()))
-    },
-};
 
 /// The stage kind.
 pub static KIND: Run = Run;
@@ -133,17 +114,14 @@ impl StageKind for Run {
     fn facts(&self, params: &Params) -> Vec<Fact> {
         let program = params.texts(params::ARGV).into_iter().take(1);
         program
-            .filter(|program| !is_input(program))
+            .filter(|program| !is_relative(program))
             .chain(params.texts(params::PROGRAMS))
-            .map(|name| Fact {
-                sort: &PROGRAM,
-                name: name.to_owned(),
-            })
+            .map(program::fact)
             .collect()
     }
 
     fn fact_sorts(&self) -> Vec<&'static FactSort> {
-        vec![&PROGRAM]
+        vec![&program::PROGRAM]
     }
 
     fn needs(&self, params: &Params, _input_bytes: u64) -> Needs {
@@ -184,47 +162,12 @@ impl StageKind for Run {
     }
 }
 
-/// The folders of a task.
-struct Folders {
-    /// The working folder.
-    work: PathBuf,
-    /// `HOME`: empty, so that no settings of the user's come in.
-    home: PathBuf,
-    /// `TMPDIR`.
-    tmp: PathBuf,
-}
-
-impl Folders {
-    const NAMES: [&str; 3] = ["work", "home", "tmp"];
-
-    fn of(root: &Path) -> Self {
-        let [work, home, tmp] = Self::NAMES.map(|name| root.join(name));
-        Self { work, home, tmp }
-    }
-}
-
 /// Runs the program to its end.
 fn execute(task: &TaskContext<'_>, spec: &Spec, folders: &Folders) -> Result<(), TaskError> {
     let Some((name, arguments)) = spec.argv.split_first() else {
         return Err(TaskError::input("`argv` is empty"));
     };
-    let program = if is_input(name) {
-        folders.work.join(name)
-    } else {
-        find(name)?
-    };
-    let mut command = Command::new(program);
-    command
-        .arg0(name)
-        .args(arguments)
-        .current_dir(&folders.work)
-        .env_clear()
-        .env("PATH", search_path())
-        .env("HOME", &folders.home)
-        .env("TMPDIR", &folders.tmp)
-        .env("LANG", "C.UTF-8")
-        .env("TZ", "UTC")
-        .envs(&spec.env);
+    let mut command = folders.command(name, arguments, &spec.env)?;
     let finished = process::run(&mut command, &Limits::default(), &mut || {
         task.host.checkpoint()
     })
@@ -279,27 +222,6 @@ fn not_run(name: &str, error: ProcessError) -> TaskError {
             outside(format!("`{name}` could not be watched: {source}"))
         }
     }
-}
-
-/// Tells whether a program name is a path below the working folder, and so an input.
-fn is_input(program: &str) -> bool {
-    program.contains('/') && !program.starts_with('/')
-}
-
-fn search_path() -> OsString {
-    env::var_os("PATH").unwrap_or_else(|| PATH.into())
-}
-
-fn find(name: &str) -> Result<PathBuf, TaskError> {
-    program::find(name, &search_path()).ok_or_else(|| {
-        outside(format!("there is no program `{name}`"))
-            .with_hint("install it, or give its full path in `argv`")
-    })
-}
-
-/// An error of the disk.
-fn disk(path: &Path, error: &std::io::Error) -> TaskError {
-    TaskError::new(TaskErrorKind::Store, format!("{}: {error}", path.display()))
 }
 
 /// An error of the program's that stays.

@@ -1,17 +1,14 @@
 //! Puts the inputs into the working folder.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
-use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use llmcl_stages_api::artifact::{Artifact, BlobRef};
 use llmcl_stages_api::task::{Member, MemberState, TaskContext, TaskError};
 use llmcl_stages_api::value::Value;
 
-use super::disk;
 use super::spec::Spec;
+use crate::workplace::put;
 
 /// The folder of the blobs that a tensor set points into, below the set's own.
 const BLOBS: &str = "blobs";
@@ -36,7 +33,7 @@ pub(super) fn inputs(
                 } else {
                     0o444
                 };
-                write(task, &path, blob, mode)?;
+                put(task.host, &path, blob, mode)?;
                 placed.insert(path);
             }
         }
@@ -104,24 +101,6 @@ fn files(folder: &Path, artifact: &Artifact) -> Vec<(PathBuf, BlobRef)> {
         (folder.join(BLOBS).join(name.as_str()), *blob)
     });
     own.chain(blobs).collect()
-}
-
-fn write(task: &TaskContext<'_>, path: &Path, blob: BlobRef, mode: u32) -> Result<(), TaskError> {
-    let failed = |error| disk(path, &error);
-    let content = task.host.blob(blob)?;
-    let put = || match content.path() {
-        Some(source) => fs::copy(source, path).map(drop),
-        None => fs::write(path, content.bytes()),
-    };
-    match put() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let parent = path.parent().unwrap_or(path);
-            fs::create_dir_all(parent).and_then(|()| put())
-        }
-        result => result,
-    }
-    .map_err(failed)?;
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)
 }
 
 #[cfg(test)]

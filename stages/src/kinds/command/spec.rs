@@ -7,7 +7,8 @@ use llmcl_stages_api::port::PortType;
 use llmcl_stages_api::table::Column;
 use llmcl_stages_api::value::{Type, Value};
 
-use super::{is_input, params};
+use super::params;
+use crate::program::is_relative;
 
 /// A command.
 pub(super) struct Spec {
@@ -109,7 +110,7 @@ pub(super) fn faults(params: &Params, ports: &[String]) -> Vec<Fault> {
     let spec = Spec::of(params);
     match spec.argv.first().map(String::as_str) {
         None | Some("") => fault(&[params::ARGV], "names no program".to_owned(), None),
-        Some(program) if is_input(program) => {
+        Some(program) if is_relative(program) => {
             let parts: Vec<&str> = program.trim_start_matches("./").split('/').collect();
             if !ports.iter().any(|port| *port == parts[0]) {
                 fault(

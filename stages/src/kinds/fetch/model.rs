@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use llmcl_stages_api::value::Value;
 use ureq::http::Uri;
 
+use crate::pip::{is_hex, is_requirement};
+
 /// The model to fetch.
 #[derive(Debug)]
 pub(super) struct Model {
@@ -320,13 +322,6 @@ impl Faults {
     }
 }
 
-fn is_hex(text: &str, digits: usize) -> bool {
-    text.len() == digits
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-}
-
 /// Tells whether the text is a relative path that stays below where it starts.
 fn is_inner_path(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() || c == '\\')
@@ -345,20 +340,6 @@ fn is_repo(text: &str) -> bool {
     };
     text.split_once('/')
         .is_some_and(|(owner, repo)| name(owner) && name(repo))
-}
-
-/// Tells whether the text names one version of a package and nothing that pip would take for an option or a URL.
-fn is_requirement(text: &str) -> bool {
-    let word = |part: &str, more: &[u8]| {
-        part.bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric())
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
-    };
-    text.split_once("==")
-        .is_some_and(|(name, version)| word(name, b"._-") && word(version, b".+!_-"))
 }
 
 fn is_url(text: &str) -> bool {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use llmcl_stages_api::task::{Host, TaskError, TaskErrorKind};
+use llmcl_stages_api::task::{Host, TaskError};
 use sha2::Digest;
 
 use super::archive::Member;
@@ -13,28 +13,12 @@ use super::gauge::Gauge;
 use super::intake::pump;
 use super::model::{Sha256, Wheel};
 use super::surroundings::Surroundings;
-use super::{disk, outside, passing};
-use crate::process::{self, Finished, Limits, ProcessError};
+use super::{disk, outside};
+use crate::pip;
+use crate::process::{self, Limits};
 
 /// How often the files that pip writes are looked at for the progress display.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// What pip says when the line is at fault, and not the request. It says that there is no such version all the
-/// same then, so these are looked for first.
-const PASSING: &[&str] = &[
-    "after connection broken",
-    "Connection aborted",
-    "ConnectionError",
-    "Read timed out",
-    "ReadTimeoutError",
-    "Max retries exceeded",
-    "IncompleteRead",
-    "Temporary failure in name resolution",
-    "HTTP error 429",
-    "HTTP error 5",
-    "429 Client Error",
-    " Server Error",
-];
 
 /// Downloads the wheels into `folder`, those apart that an earlier attempt has left there.
 pub(super) fn download(
@@ -145,48 +129,17 @@ impl Pip<'_> {
             }
             Ok(())
         };
-        let finished = process::run(&mut command, &Limits::default(), &mut ask)
-            .map_err(|error| self.not_run(error))?;
+        let finished =
+            process::run(&mut command, &Limits::default(), &mut ask).map_err(pip::not_run)?;
         if finished.exit.is_success() {
             Ok(())
         } else {
-            Err(self.failed(&finished))
+            Err(pip::failed(
+                &self.surroundings.python,
+                &self.wheel.package,
+                &finished,
+            ))
         }
-    }
-
-    fn not_run(&self, error: ProcessError) -> TaskError {
-        match error {
-            ProcessError::Stopped { reason, .. } => *reason,
-            ProcessError::Start { .. } => {
-                outside(error.to_string()).with_hint("the source `pip` needs Python 3 with pip")
-            }
-            error => outside(error.to_string()),
-        }
-    }
-
-    /// Makes of what pip says an error of ours.
-    fn failed(&self, finished: &Finished) -> TaskError {
-        let package = &self.wheel.package;
-        let said = finished.stderr.text();
-        let last = finished.stderr.last_lines(3).join("; ");
-        if said.contains("No module named pip") {
-            return outside(format!("`{}` has no pip", self.surroundings.python)).with_hint(
-                "install pip for it: the source `pip` downloads through the installed pip",
-            );
-        }
-        if said.contains("No space left on device") {
-            return TaskError::new(TaskErrorKind::Store, format!("pip, at `{package}`: {last}"));
-        }
-        if PASSING.iter().any(|sign| said.contains(sign)) {
-            return passing(format!(
-                "pip could not reach the index for `{package}`: {last}"
-            ));
-        }
-        if said.contains("No matching distribution") {
-            return outside(format!("pip finds no wheel for `{package}`: {last}"))
-                .with_hint("the index that pip is set up with may not have it, or not any more");
-        }
-        outside(format!("pip {} at `{package}`: {last}", finished.exit))
     }
 
     /// The wheel in the folder, if there is exactly one.

@@ -1,12 +1,13 @@
 //! `time`: measures how fast a method encodes and decodes, alone on the machine.
 
 mod machine;
+mod processes;
 mod sample;
 mod stopwatch;
 
 use std::time::Duration;
 
-use llmcl_stages_api::kind::{Check, StageKind};
+use llmcl_stages_api::kind::{Check, ProblemKind, StageKind};
 use llmcl_stages_api::machine::{Fact, FactSort};
 use llmcl_stages_api::param::{Param, ParamType, Params, Scalar};
 use llmcl_stages_api::port::{InputPorts, OutputPort, PortType};
@@ -14,7 +15,8 @@ use llmcl_stages_api::table::{Schema, TableBuilder};
 use llmcl_stages_api::task::{Needs, Outputs, TaskContext, TaskError};
 use llmcl_stages_api::value::Value;
 
-use crate::columns::{count, finite, number, text, whole};
+use crate::columns::{self, count, finite, number, text, whole};
+use crate::foreign::{self, Recipe};
 use crate::weights::{self, PROFILE, Subject, Unit};
 use crate::{failure, methods, profile};
 
@@ -23,6 +25,8 @@ use stopwatch::Stopwatch;
 
 const METHOD: &str = "method";
 const THREADS: &str = "threads";
+/// The value of it that shares the work among all threads.
+const ALL: &str = "all";
 const WARMUP: &str = "warmup";
 const REPETITIONS: &str = "repetitions";
 const SAMPLE: &str = "sample";
@@ -30,6 +34,8 @@ const SPEEDS: &str = "speeds";
 
 /// What `measures` says: from memory to memory.
 const MEMORY: &str = "memory";
+/// What it says of a method that is a command: whole processes, from file to file.
+const PROCESSES: &str = "processes";
 
 /// Working memory beside the encodings and the method's.
 const WORKING_MEMORY: u64 = 16 << 20;
@@ -41,7 +47,7 @@ const PARAMS: &[Param] = &[
     Param::required(METHOD, ParamType::Method, "The method."),
     Param::with_default(
         THREADS,
-        ParamType::Choice(&["one", "all"]),
+        ParamType::Choice(&["one", ALL]),
         Scalar::Text("one"),
         "`one`: each tensor whole, in one thread. `all`: pieces of up to 4 MiB, shared among as many threads as run at once.",
     ),
@@ -117,6 +123,8 @@ impl StageKind for Time {
                 weights::TENSORS_PORT,
                 weights::FILE_PORT,
                 weights::PROFILE_PORT,
+                foreign::HELPERS_PORT,
+                foreign::PACKAGES_PORT,
             ],
             open: None,
             one_of: weights::ONE_OF,
@@ -133,18 +141,40 @@ impl StageKind for Time {
     }
 
     fn check(&self, check: &mut Check<'_>) {
+        foreign::check_ports(check, METHOD);
+        let divided = check
+            .tasks
+            .iter()
+            .any(|params| params.text(THREADS) == ALL && Recipe::describes(params.get(METHOD)));
+        if divided {
+            check.problem(
+                &[THREADS],
+                ProblemKind::Value {
+                    message: "a method that is a command is not divided among threads".to_owned(),
+                    help: Some(
+                        "it starts as many as its arguments say; give it `threads = \"one\"`, or leave it out with a `where`"
+                            .to_owned(),
+                    ),
+                },
+            );
+        }
         check.output(SPEEDS, PortType::Table, schema(), true);
     }
 
-    fn facts(&self, _params: &Params) -> Vec<Fact> {
-        vec![Fact {
+    fn facts(&self, params: &Params) -> Vec<Fact> {
+        let mut facts = vec![Fact {
             sort: &machine::PROCESSOR,
             name: String::new(),
-        }]
+        }];
+        let recipe = Recipe::of(params.get(METHOD));
+        facts.extend(recipe.iter().flat_map(Recipe::facts));
+        facts
     }
 
     fn fact_sorts(&self) -> Vec<&'static FactSort> {
-        vec![&machine::PROCESSOR]
+        let mut sorts = vec![&machine::PROCESSOR];
+        sorts.extend(Recipe::fact_sorts());
+        sorts
     }
 
     fn needs(&self, params: &Params, input_bytes: u64) -> Needs {
@@ -155,11 +185,14 @@ impl StageKind for Time {
         } else {
             sample
         };
-        let method = methods::of_value(params.get(METHOD)).map_or(0, |method| {
-            method
-                .encode_memory(largest)
-                .max(method.decode_memory(largest))
-        });
+        let method = match Recipe::describes(params.get(METHOD)) {
+            true => Recipe::memory(largest),
+            false => methods::of_value(params.get(METHOD)).map_or(0, |method| {
+                method
+                    .encode_memory(largest)
+                    .max(method.decode_memory(largest))
+            }),
+        };
         // The encodings are kept, and each thread has a place to decode to and the method's own memory.
         let memory = largest
             .saturating_add(method)
@@ -173,7 +206,6 @@ impl StageKind for Time {
     }
 
     fn run(&self, task: &TaskContext<'_>) -> Result<Outputs, TaskError> {
-        let method = methods::of_value(task.params.get(METHOD))?;
         let subject = Subject::open(task)?;
         let unit = match subject {
             Subject::Tensors(_) => Unit::Tensor,
@@ -196,32 +228,34 @@ impl StageKind for Time {
             items = sample::pieces(items, PIECE_BYTES);
         }
 
-        let profile = profile::open(task, PROFILE, task.params.get(METHOD))?;
-        let profile = profile.as_ref().map(|blob| blob.bytes());
-        let mut stopwatch = Stopwatch::new(task.host, &*method, profile, &items, threads);
-        stopwatch.encode()?;
-        stopwatch.compare()?;
         let warmup = times(task.params, WARMUP);
-        let repetitions = times(task.params, REPETITIONS);
+        let rounds = warmup + times(task.params, REPETITIONS);
+        let (measures, threads_used, measured) = match Recipe::of(task.params.get(METHOD)) {
+            Some(recipe) => {
+                let measured =
+                    processes::measure(task, &recipe, &items, unit == Unit::File, rounds)?;
+                (PROCESSES, None, measured)
+            }
+            None => {
+                let measured = in_memory(task, &items, threads, rounds)?;
+                (MEMORY, Some(threads as u64), measured)
+            }
+        };
         let cpu = machine::cpu();
         let mut rows = TableBuilder::new(&schema());
-        for round in 0..warmup + repetitions {
-            task.host.checkpoint()?;
-            let encode = stopwatch.encode()?;
-            let decode = stopwatch.decode()?;
-            task.host.progress(round + 1, Some(warmup + repetitions));
+        for (round, (encode, decode)) in (0..).zip(measured) {
             if round < warmup {
                 continue;
             }
             rows.push_row(vec![
-                Value::Text(MEMORY.to_owned()),
+                Value::Text(measures.to_owned()),
                 count(round - warmup + 1),
                 count(bytes),
                 finite(encode.as_secs_f64()),
                 finite(decode.as_secs_f64()),
                 speed(bytes, encode),
                 speed(bytes, decode),
-                count(threads as u64),
+                columns::optional_count(threads_used),
                 Value::Text(cpu.clone()),
             ])
             .map_err(|error| failure::row(&error))?;
@@ -231,12 +265,35 @@ impl StageKind for Time {
     }
 }
 
+/// Measures a method of ours, from memory to memory: how long each round of encoding and of decoding took.
+fn in_memory(
+    task: &TaskContext<'_>,
+    items: &[Item<'_>],
+    threads: usize,
+    rounds: u64,
+) -> Result<Vec<(Duration, Duration)>, TaskError> {
+    foreign::refuse_inputs(task)?;
+    let method = methods::of_value(task.params.get(METHOD))?;
+    let profile = profile::open(task, PROFILE, task.params.get(METHOD))?;
+    let profile = profile.as_ref().map(|blob| blob.bytes());
+    let mut stopwatch = Stopwatch::new(task.host, &*method, profile, items, threads);
+    stopwatch.encode()?;
+    stopwatch.compare()?;
+    let mut measured = Vec::new();
+    for round in 0..rounds {
+        task.host.checkpoint()?;
+        measured.push((stopwatch.encode()?, stopwatch.decode()?));
+        task.host.progress(round + 1, Some(rounds));
+    }
+    Ok(measured)
+}
+
 /// The columns of the table.
 fn schema() -> Schema {
     Schema::new([
         text(
             "measures",
-            "what is measured: memory, from memory to memory",
+            "what is measured: memory, from memory to memory, or processes, from file to file",
         ),
         whole("repetition", "which repetition, counted from 1"),
         whole("bytes", "bytes of original data"),
@@ -250,14 +307,17 @@ fn schema() -> Schema {
             "decode_mb_s",
             "10^6 bytes of original data decoded in a second; none where the clock saw no time pass",
         ),
-        whole("threads_used", "how many threads worked"),
+        whole(
+            "threads_used",
+            "how many threads worked; none for a method that is a command, which does not tell",
+        ),
         text("cpu", "the model of the CPU"),
     ])
 }
 
 fn threads(params: &Params) -> usize {
     match params.text(THREADS) {
-        "all" => machine::threads(),
+        ALL => machine::threads(),
         _ => 1,
     }
 }

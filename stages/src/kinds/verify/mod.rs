@@ -8,6 +8,7 @@ use std::io::{self, BufReader, Read, Write};
 use blake3::Hash;
 use llmcl_codecs::Method;
 use llmcl_stages_api::kind::{Check, StageKind};
+use llmcl_stages_api::machine::{Fact, FactSort};
 use llmcl_stages_api::param::{Param, ParamType, Params};
 use llmcl_stages_api::port::{Arity, InputPort, InputPorts, OutputPort, PortType};
 use llmcl_stages_api::table::{Schema, TableBuilder};
@@ -16,6 +17,7 @@ use llmcl_stages_api::value::Value;
 
 use crate::columns::{self, count, text, truth, whole};
 use crate::encoded::{DATA, Index, MethodId};
+use crate::foreign::{self, Compared, Content, Recipe, Workshop};
 use crate::process::{Conversation, Limits, ProcessError, converse};
 use crate::watched::{Comparing, Difference};
 use crate::weights::{self, Group, PROFILE, Subject};
@@ -83,6 +85,8 @@ impl StageKind for Verify {
                 weights::TENSORS_PORT,
                 weights::FILE_PORT,
                 weights::PROFILE_PORT,
+                foreign::HELPERS_PORT,
+                foreign::PACKAGES_PORT,
             ],
             open: None,
             one_of: weights::ONE_OF,
@@ -99,14 +103,26 @@ impl StageKind for Verify {
     }
 
     fn check(&self, check: &mut Check<'_>) {
+        foreign::check_ports(check, METHOD);
         check.output(CHECKS, PortType::Table, schema(), false);
+    }
+
+    fn facts(&self, params: &Params) -> Vec<Fact> {
+        Recipe::of(params.get(METHOD)).map_or_else(Vec::new, |recipe| recipe.facts())
+    }
+
+    fn fact_sorts(&self) -> Vec<&'static FactSort> {
+        Recipe::fact_sorts().to_vec()
     }
 
     fn needs(&self, params: &Params, input_bytes: u64) -> Needs {
         // The worker holds one encoding, which with its original is among the inputs, so that it is hardly ever
         // more than half of them.
-        let method = methods::of_value(params.get(METHOD))
-            .map_or(0, |method| method.decode_memory(input_bytes));
+        let method = match Recipe::describes(params.get(METHOD)) {
+            true => Recipe::memory(input_bytes / 2),
+            false => methods::of_value(params.get(METHOD))
+                .map_or(0, |method| method.decode_memory(input_bytes)),
+        };
         Needs::memory(
             MEMORY
                 .saturating_add(input_bytes / 2)
@@ -115,7 +131,6 @@ impl StageKind for Verify {
     }
 
     fn run(&self, task: &TaskContext<'_>) -> Result<Outputs, TaskError> {
-        let method = methods::of_value(task.params.get(METHOD))?;
         let artifact = task.artifact(ENCODED)?;
         let index = Index::read(task, artifact)?;
         let id = MethodId::of_value(task.params.get(METHOD));
@@ -129,25 +144,23 @@ impl StageKind for Verify {
         let subject = Subject::open(task)?;
         let groups = subject.groups(index.unit)?;
         check_order(&index, &groups)?;
-        let verifying = Verifying {
-            host: task.host,
-            method: &*method,
-            index: &index,
-            groups: &groups,
-            profile: profile::open(task, PROFILE, task.params.get(METHOD))?,
-            data: task.open(artifact, DATA)?,
+        let data = task.open(artifact, DATA)?;
+        let found = match Recipe::of(task.params.get(METHOD)) {
+            Some(recipe) => command(task, &recipe, &index, &groups, &data)?,
+            None => own(task, &index, &groups, data)?,
         };
-        let digests = verifying.all()?;
 
         let mut rows = TableBuilder::new(&schema());
-        for (group, digest) in groups.iter().zip(digests) {
+        for (group, compared) in groups.iter().zip(found) {
             let tensor = group.tensor().map(|tensor| tensor.name.as_str());
+            let digest = compared.digest.map(|digest| digest.to_hex());
             rows.push_row(vec![
                 columns::optional_text(tensor),
                 count(group.bytes()),
-                // What does not match has failed the task before there is a row.
-                Value::Bool(true),
-                Value::Text(digest.to_hex().to_string()),
+                Value::Bool(compared.matches()),
+                columns::optional_text(digest.as_ref().map(|digest| digest.as_str())),
+                columns::optional_count(compared.first_difference),
+                columns::optional_text(compared.failure.as_deref()),
             ])
             .map_err(|error| failure::row(&error))?;
         }
@@ -156,8 +169,65 @@ impl StageKind for Verify {
     }
 }
 
+/// Decodes with a method of ours in the worker. What does not match fails the task.
+fn own(
+    task: &TaskContext<'_>,
+    index: &Index,
+    groups: &[Group<'_>],
+    data: Blob,
+) -> Result<Vec<Compared>, TaskError> {
+    foreign::refuse_inputs(task)?;
+    let method = methods::of_value(task.params.get(METHOD))?;
+    let verifying = Verifying {
+        host: task.host,
+        method: &*method,
+        index,
+        groups,
+        profile: profile::open(task, PROFILE, task.params.get(METHOD))?,
+        data,
+    };
+    let digests = verifying.all()?.into_iter();
+    let matched = digests.map(|digest| Compared {
+        digest: Some(digest),
+        ..Compared::default()
+    });
+    Ok(matched.collect())
+}
+
+/// Decodes each unit with a program of somebody else's, which is given its encoding and nothing else. What does not
+/// match is told.
+fn command(
+    task: &TaskContext<'_>,
+    recipe: &Recipe,
+    index: &Index,
+    groups: &[Group<'_>],
+    data: &Blob,
+) -> Result<Vec<Compared>, TaskError> {
+    let workshop = Workshop::open(task, recipe)?;
+    let total = groups.iter().map(Group::bytes).sum();
+    let mut done = 0;
+    let mut found = Vec::with_capacity(groups.len());
+    for (encoding, group) in index.encodings.iter().zip(groups) {
+        found.push(match &encoding.failure {
+            Some(failure) => Compared {
+                failure: Some(failure.clone()),
+                ..Compared::default()
+            },
+            None => {
+                let bytes = weights::slice(data.bytes(), encoding.offset, encoding.bytes)
+                    .ok_or_else(|| TaskError::input(format!("{DATA} is too short")))?;
+                workshop.check(Content::Bytes(bytes), group)?
+            }
+        });
+        done += group.bytes();
+        task.host.progress(done, Some(total));
+    }
+    Ok(found)
+}
+
 /// The columns of the table.
 fn schema() -> Schema {
+    let [first_difference, failure] = columns::of_difference();
     Schema::new([
         text(
             "tensor",
@@ -168,7 +238,12 @@ fn schema() -> Schema {
             "matches",
             "whether the decoded bytes are the original, byte for byte",
         ),
-        text("blake3", "the BLAKE3 digest of the decoded bytes"),
+        text(
+            "blake3",
+            "the BLAKE3 digest of the decoded bytes; none where they are not the original",
+        ),
+        first_difference,
+        failure,
     ])
 }
 
