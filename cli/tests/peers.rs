@@ -197,7 +197,7 @@ fn mistakes_in_a_command_are_told_where_they_are() {
     assert!(text.contains("needs `compress`"), "{text}");
     let text = told(
         "compress   = [\"sh\", \"loser.sh\", \"input\", \"encoded\"]",
-        "compress = \"loser\"",
+        "compress = []",
     );
     assert!(text.contains("the program and its arguments"), "{text}");
     let text = told(
@@ -205,7 +205,10 @@ fn mistakes_in_a_command_are_told_where_they_are() {
         "{ path = \"tools/none.sh\" }",
     );
     assert!(text.contains("there is no such file"), "{text}");
-    let text = told("{ path = \"tools/common.sh\" }", "\"tools/common.sh\"");
+    let text = told(
+        "{ path = \"tools/common.sh\" }",
+        "{ file = \"tools/common.sh\" }",
+    );
     assert!(text.contains("a file, written { path = \"…\" }"), "{text}");
     let text = told("warmup      = 0", "warmup = 0\nthreads = \"all\"");
     assert!(text.contains("not divided among threads"), "{text}");
