@@ -91,7 +91,7 @@ impl Executor<'_> {
         }
         let machine = match self.enter_machine(&mut waiting) {
             Ok(machine) => machine,
-            Err(ended) => return ended,
+            Err(ended) => return *ended,
         };
         self.watch.lap(Part::Lock);
         self.tell(News::Started);
@@ -108,7 +108,10 @@ impl Executor<'_> {
     }
 
     /// Waits until this task may use the machine: alone, if it must be.
-    fn enter_machine(&self, waiting: &mut dyn FnMut()) -> Result<Option<MachineGuard<'_>>, Ended> {
+    fn enter_machine(
+        &self,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<Option<MachineGuard<'_>>, Box<Ended>> {
         let Shared {
             machine, control, ..
         } = self.shared;
@@ -117,16 +120,16 @@ impl Executor<'_> {
         let cancelled = || control.is_stopping() || began.elapsed() >= LONGEST_WAIT;
         match machine.enter(alone, &cancelled, waiting) {
             Ok(Some(guard)) => Ok(Some(guard)),
-            Ok(None) if control.is_stopping() => Err(Ended::Stopped),
+            Ok(None) if control.is_stopping() => Err(Box::new(Ended::Stopped)),
             Ok(None) => {
                 let mut failure = internal(
                     "other processes of llmcl have kept the machine to themselves for an hour"
                         .to_owned(),
                 );
                 failure.kind = FailureKind::TimedOut;
-                Err(failed(failure, 0))
+                Err(Box::new(failed(failure, 0)))
             }
-            Err(error) if alone => Err(failed(store_error(&error).into(), 0)),
+            Err(error) if alone => Err(Box::new(failed(store_error(&error).into(), 0))),
             // What is not measured does without it.
             Err(_) => Ok(None),
         }

@@ -1,5 +1,6 @@
 //! `time`: measures how fast a method encodes and decodes, alone on the machine.
 
+mod clock;
 mod machine;
 mod processes;
 mod sample;
@@ -20,6 +21,7 @@ use crate::foreign::{self, Recipe};
 use crate::weights::{self, PROFILE, Subject, Unit};
 use crate::{failure, methods, profile};
 
+use clock::Spent;
 use sample::Item;
 use stopwatch::Stopwatch;
 
@@ -214,10 +216,19 @@ impl StageKind for Time {
         let groups = subject.groups(unit)?;
         let views = groups.iter().flat_map(|group| &group.views);
         let mut items: Vec<Item<'_>> = views.map(Item::of).collect();
-        if let Some((bytes, seed)) = sample_bytes(task.params) {
+        let all = items.iter().map(Item::bytes).sum::<u64>();
+        let chosen = sample_bytes(task.params);
+        if let Some((bytes, seed)) = chosen {
             items = sample::choose(&items, bytes, seed);
         }
         let bytes = items.iter().map(Item::bytes).sum::<u64>();
+        let sample = match chosen {
+            Some((_, seed)) => format!(
+                "{bytes} of {all} bytes, from {} tensors, seed {seed}",
+                items.len()
+            ),
+            None => "everything".to_owned(),
+        };
         if bytes == 0 {
             return Err(TaskError::input(
                 "there is nothing to encode: no tensor has any bytes",
@@ -251,11 +262,14 @@ impl StageKind for Time {
                 Value::Text(measures.to_owned()),
                 count(round - warmup + 1),
                 count(bytes),
-                finite(encode.as_secs_f64()),
-                finite(decode.as_secs_f64()),
-                speed(bytes, encode),
-                speed(bytes, decode),
+                finite(encode.wall.as_secs_f64()),
+                finite(decode.wall.as_secs_f64()),
+                finite(encode.cpu.as_secs_f64()),
+                finite(decode.cpu.as_secs_f64()),
+                speed(bytes, encode.wall),
+                speed(bytes, decode.wall),
                 columns::optional_count(threads_used),
+                Value::Text(sample.clone()),
                 Value::Text(cpu.clone()),
             ])
             .map_err(|error| failure::row(&error))?;
@@ -271,7 +285,7 @@ fn in_memory(
     items: &[Item<'_>],
     threads: usize,
     rounds: u64,
-) -> Result<Vec<(Duration, Duration)>, TaskError> {
+) -> Result<Vec<(Spent, Spent)>, TaskError> {
     foreign::refuse_inputs(task)?;
     let method = methods::of_value(task.params.get(METHOD))?;
     let profile = profile::open(task, PROFILE, task.params.get(METHOD))?;
@@ -300,6 +314,14 @@ fn schema() -> Schema {
         number("encode_s", "seconds of wall time to encode them"),
         number("decode_s", "seconds of wall time to decode them"),
         number(
+            "encode_cpu_s",
+            "seconds that processors worked to encode them, all together",
+        ),
+        number(
+            "decode_cpu_s",
+            "seconds that processors worked to decode them, all together",
+        ),
+        number(
             "encode_mb_s",
             "10^6 bytes of original data encoded in a second; none where the clock saw no time pass",
         ),
@@ -311,6 +333,7 @@ fn schema() -> Schema {
             "threads_used",
             "how many threads worked; none for a method that is a command, which does not tell",
         ),
+        text("sample", "what was chosen, out of what, and the seed"),
         text("cpu", "the model of the CPU"),
     ])
 }

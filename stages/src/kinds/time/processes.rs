@@ -1,9 +1,8 @@
 //! Programs of somebody else's against the clock: whole processes, from file to file.
 
-use std::time::Duration;
-
 use llmcl_stages_api::task::{TaskContext, TaskError};
 
+use super::clock::{Clock, Spent, Whose};
 use super::sample::Item;
 use crate::foreign::{Content, Product, Recipe, Workshop};
 
@@ -18,7 +17,7 @@ pub(super) fn measure(
     items: &[Item<'_>],
     is_file: bool,
     rounds: u64,
-) -> Result<Vec<(Duration, Duration)>, TaskError> {
+) -> Result<Vec<(Spent, Spent)>, TaskError> {
     let encoder = Workshop::open(task, recipe)?;
     let decoder = Workshop::open(task, recipe)?;
     for item in items {
@@ -32,18 +31,22 @@ pub(super) fn measure(
     }
     let mut measured = Vec::new();
     for round in 0..rounds {
-        let (mut encode, mut decode) = (Duration::ZERO, Duration::ZERO);
+        let (mut encode, mut decode) = (Spent::default(), Spent::default());
+        let clock = Clock::start(Whose::Children);
         let mut products: Vec<Product<'_>> = Vec::with_capacity(items.len());
         for item in items {
             let attempt = encoder.compress(&[item.view()], is_file)?;
-            encode += attempt.wall;
+            encode.wall += attempt.wall;
             products.push(attempt.result.map_err(changed)?);
         }
+        encode.cpu = clock.stop().cpu;
+        let clock = Clock::start(Whose::Children);
         for product in products {
             let attempt = decoder.decompress(Content::File(product.path()))?;
-            decode += attempt.wall;
+            decode.wall += attempt.wall;
             attempt.result.map_err(changed)?;
         }
+        decode.cpu = clock.stop().cpu;
         measured.push((encode, decode));
         task.host.progress(round + 1, Some(rounds));
     }

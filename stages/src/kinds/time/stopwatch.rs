@@ -2,11 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use llmcl_codecs::Method;
 use llmcl_stages_api::task::{Host, TaskError, TaskErrorKind};
 
+use super::clock::{Clock, Spent, Whose};
 use super::sample::Item;
 use crate::failure;
 use crate::watched::{Comparing, Watched};
@@ -47,7 +47,7 @@ impl<'a> Stopwatch<'a> {
     }
 
     /// Encodes everything and takes the time.
-    pub(super) fn encode(&mut self) -> Result<Duration, TaskError> {
+    pub(super) fn encode(&mut self) -> Result<Spent, TaskError> {
         let Self {
             host,
             method,
@@ -55,7 +55,7 @@ impl<'a> Stopwatch<'a> {
             ..
         } = *self;
         let work = self.items.iter().zip(&mut self.encoded);
-        let start = Instant::now();
+        let clock = Clock::start(Whose::Own);
         share(work, &mut self.decoded, |(item, encoded), _| {
             encoded.clear();
             let mut out = Watched::new(encoded, host);
@@ -68,11 +68,11 @@ impl<'a> Stopwatch<'a> {
                 }
             }
         })?;
-        Ok(start.elapsed())
+        Ok(clock.stop())
     }
 
     /// Decodes everything and takes the time.
-    pub(super) fn decode(&mut self) -> Result<Duration, TaskError> {
+    pub(super) fn decode(&mut self) -> Result<Spent, TaskError> {
         let Self {
             host,
             method,
@@ -80,7 +80,7 @@ impl<'a> Stopwatch<'a> {
             ..
         } = *self;
         let work = self.items.iter().zip(&self.encoded);
-        let start = Instant::now();
+        let clock = Clock::start(Whose::Own);
         share(work, &mut self.decoded, |(item, encoded), decoded| {
             decoded.clear();
             let mut out = Watched::new(decoded, host);
@@ -91,7 +91,7 @@ impl<'a> Stopwatch<'a> {
                 (None, Err(error)) => Err(wrong(method, item, failure::chain(&error))),
             }
         })?;
-        Ok(start.elapsed())
+        Ok(clock.stop())
     }
 
     /// Decodes everything and compares it with the original.
