@@ -19,7 +19,10 @@
 //!
 //! The library is written in C. What it is given is looked at before: of a frame, that it is as long as said and
 //! decodes to as many bytes as the piece has; of a profile, all of it, see `profile`. Pieces are short so that little
-//! memory is taken. What the library does with the inside of a frame is its own affair.
+//! memory is taken. What the library does with the inside of a frame is its own affair, and so is how much memory it
+//! takes for streams on the way, of which the frame says how long they are: it asks the system for that, and the frame
+//! is refused where there is not as much. The library is built with its assertions, which end the process where one
+//! does not hold rather than go on. Neither damaged frames nor the fuzzer have met with one, or with a fault in memory.
 
 mod ffi;
 mod graph;
