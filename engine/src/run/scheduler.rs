@@ -177,8 +177,8 @@ impl<'a> Scheduler<'a> {
                 }
                 match news.recv_timeout(PATIENCE) {
                     Ok(message) => {
-                        if let Message::Of(_, News::Ended(..)) = &message {
-                            workers.ended();
+                        if let Message::Of(task, News::Ended(..)) = &message {
+                            workers.ended(*task);
                         }
                         self.hear(message);
                     }

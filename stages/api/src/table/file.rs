@@ -6,12 +6,14 @@
 //! table always gives the same bytes. Types are not written: on reading, a column has the least type that holds its
 //! cells.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
+use zstd::bulk::Compressor;
 
 use super::{LineProblem, Schema, Table, TableBuilder, TableError, check_cell};
 use crate::value::Value;
@@ -64,7 +66,7 @@ impl<W: Write> Text<W> {
             }
             Text::Kept { .. } => {
                 if let Text::Kept { text, out } = std::mem::replace(self, Text::Failed) {
-                    let mut out = encoder(out, None)?;
+                    let mut out = encoder(out)?;
                     out.write_all(&text)?;
                     *self = Text::Compressed(out);
                 }
@@ -79,10 +81,9 @@ impl<W: Write> Text<W> {
 
     fn finish(self) -> io::Result<W> {
         match self {
-            Text::Kept { text, out } => {
-                let mut out = encoder(out, Some(text.len() as u64))?;
-                out.write_all(&text)?;
-                out.finish()
+            Text::Kept { text, mut out } => {
+                out.write_all(&compressed(&text)?)?;
+                Ok(out)
             }
             Text::Compressed(out) => out.finish(),
             Text::Failed => Err(io::ErrorKind::BrokenPipe.into()),
@@ -90,12 +91,31 @@ impl<W: Write> Text<W> {
     }
 }
 
-/// A compressor of a text of this many bytes, or of nobody knows how many.
-fn encoder<W: Write>(out: W, bytes: Option<u64>) -> io::Result<zstd::Encoder<'static, W>> {
+/// A compressor of a text of which nobody knows how long it is.
+fn encoder<W: Write>(out: W) -> io::Result<zstd::Encoder<'static, W>> {
     let mut out = zstd::Encoder::new(out, LEVEL)?;
     out.include_checksum(true)?;
-    out.set_pledged_src_size(bytes)?;
     Ok(out)
+}
+
+thread_local! {
+    /// Making a compressor takes longer than it takes to compress a small table.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// A whole text, compressed.
+fn compressed(text: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        let compressor = match compressor {
+            Some(compressor) => compressor,
+            None => {
+                let mut new = Compressor::new(LEVEL)?;
+                new.include_checksum(true)?;
+                compressor.insert(new)
+            }
+        };
+        compressor.compress(text)
+    })
 }
 
 impl<W: Write> TableWriter<W> {
