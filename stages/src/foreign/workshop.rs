@@ -445,10 +445,8 @@ mod tests {
             ],
         };
         assert_eq!(
-            told.short(
-                "`peer` exited: no\tfile  /store/scratch/17/work/input in /store/scratch/18"
-            ),
-            "`peer` exited: no file …/work/input in …"
+            told.short("`peer` exited: no\tfile  /store/scratch/17/in/input in /store/scratch/18"),
+            "`peer` exited: no file …/in/input in …"
         );
         let long = told.short(&"ä".repeat(500));
         assert!(long.len() <= MESSAGE_BYTES + "…".len(), "{}", long.len());
