@@ -1,7 +1,9 @@
-//! Takes the digests of the sources, so that a program knows what code it runs.
+//! Takes the digests of the sources, so that a program knows what code it runs, and lists the stage kinds.
 
 #[path = "build/digests.rs"]
 mod digests;
+#[path = "../codecs/build/registration.rs"]
+mod registration;
 
 use std::env;
 use std::error::Error;
@@ -43,5 +45,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         PathBuf::from(env::var("OUT_DIR")?).join("fingerprints.rs"),
         code,
     )?;
-    Ok(())
+    registration::write("src/kinds/mod.rs", "KIND")
 }

@@ -57,6 +57,29 @@ impl Copy {
         fs::write(&path, text.replace(from, to)).unwrap();
     }
 
+    /// Does what `docs/new-method.md` says: its first piece of code is a file, its second a line of `mod.rs`.
+    fn add_the_method_of_the_guide(&self) {
+        let guide = fs::read_to_string(repository().join("docs/new-method.md")).unwrap();
+        let code: Vec<_> = guide
+            .split("```rust\n")
+            .skip(1)
+            .map(|rest| rest.split("```").next().unwrap())
+            .collect();
+        let [file, line] = code.as_slice() else {
+            panic!("{} pieces of code", code.len());
+        };
+        assert_eq!(line.lines().count(), 1);
+        let module = line.trim().strip_prefix("mod ").unwrap();
+        let name = module.strip_suffix(';').unwrap();
+        let folder = self.folder.join("source/codecs/src/methods");
+        fs::write(folder.join(name).with_extension("rs"), file).unwrap();
+        self.edit(
+            "codecs/src/methods/mod.rs",
+            "mod exponent_static;",
+            &format!("{line}mod exponent_static;"),
+        );
+    }
+
     fn build(&self) -> PathBuf {
         let output = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "--package", "llmcl"])
@@ -121,6 +144,8 @@ fn a_change_of_code_runs_what_runs_that_code() {
         "//! The llmcl binary",
         "//! Changed: the llmcl binary",
     );
+    // The method of the guide: its file, and the line that registers it. No other task has anything to do with it.
+    copy.add_the_method_of_the_guide();
     space.set_binary(&copy.build());
     let run = space.run_well("small.toml", &[]);
     let method = names(&[
@@ -130,6 +155,17 @@ fn a_change_of_code_runs_what_runs_that_code() {
     assert!(run.executed.is_superset(&method), "{:?}", run.executed);
     let gathering = names(&["methods", "ours", "verdict"]);
     let others: Vec<_> = run.executed.difference(&method).collect();
+    assert!(
+        others.iter().all(|task| gathering.contains(*task)),
+        "{others:?}"
+    );
+    let run = space.run_well("small.toml", &["--set", "axes.method.0.name=delta_zstd_3"]);
+    let new = names(&[
+        "bench/minilm_attention/delta_zstd_3",
+        "bench/whisper_attention/delta_zstd_3",
+    ]);
+    assert!(run.executed.is_superset(&new), "{:?}", run.executed);
+    let others: Vec<_> = run.executed.difference(&new).collect();
     assert!(
         others.iter().all(|task| gathering.contains(*task)),
         "{others:?}"

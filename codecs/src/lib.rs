@@ -25,6 +25,7 @@ mod floats;
 pub mod formats;
 pub mod method;
 pub mod methods;
+mod numbered;
 #[cfg(feature = "openzl")]
 mod openzl;
 pub mod rans;

@@ -256,40 +256,6 @@ fn check_parameters(
     Ok(())
 }
 
-/// The number at the end of a name like `zstd_19`, for a family whose names are `prefix` and a number.
-///
-/// `None` where the name is not `prefix` followed by a decimal number without leading zeros.
-///
-/// # Errors
-///
-/// Where the number is outside of `least..=most`.
-pub fn numbered_name(
-    name: &str,
-    prefix: &str,
-    pattern: &'static str,
-    least: u32,
-    most: u32,
-) -> Option<Result<u32, MethodError>> {
-    let digits = name.strip_prefix(prefix)?;
-    let canonical = digits == "0"
-        || (!digits.is_empty()
-            && !digits.starts_with('0')
-            && digits.bytes().all(|byte| byte.is_ascii_digit()));
-    if !canonical {
-        return None;
-    }
-    let number = digits
-        .parse()
-        .ok()
-        .filter(|number| (least..=most).contains(number));
-    Some(number.ok_or_else(|| MethodError::NumberOutOfRange {
-        name: name.to_owned(),
-        pattern,
-        least,
-        most,
-    }))
-}
-
 /// Up to three known names within a third of the length in edits, the closest first.
 fn similar_names(name: &str) -> Vec<String> {
     let wanted: Vec<char> = name.chars().take(64).collect();

@@ -20,7 +20,7 @@ use crate::error::{DecodeError, EncodeError, MethodError};
 use crate::method::{Method, MethodFamily, ParameterValue};
 use crate::split::{
     CHUNK_WEIGHTS, CODED, Coded, DecoderTable, EncoderTable, SYMBOLS, SplitUnit, WideFrequencies,
-    count_symbols, decode, encode, join, pack_mantissas, split_symbols, take_mantissas, wrong_mode,
+    count_symbols, decode_weights, encode, pack_mantissas, split_symbols, wrong_mode,
 };
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
@@ -30,6 +30,8 @@ const UNIT: SplitUnit = SplitUnit {
     version: 1,
     chunk_weights: CHUNK_WEIGHTS,
 };
+
+pub(super) static FAMILY: Family = Family;
 
 pub(super) struct Family;
 
@@ -112,11 +114,7 @@ impl Method for Bf16Split {
                 if mode != CODED {
                     return Err(wrong_mode(mode, "0 or 1", reader));
                 }
-                let packed = take_mantissas(reader, words.len())?;
-                symbols.resize(words.len(), 0);
-                decode(reader, None, table, &mut symbols)?;
-                join(&symbols, packed, words);
-                Ok(())
+                decode_weights(reader, None, table, &mut symbols, words)
             },
         )
     }

@@ -30,8 +30,7 @@ use crate::error::{DecodeError, EncodeError, MethodError};
 use crate::method::{Method, MethodFamily, MethodParameter, ParameterKind, ParameterValue};
 use crate::split::{
     CHUNK_WEIGHTS, CODED, Coded, Contexts, DecoderTable, EncoderTable, SplitUnit, WideFrequencies,
-    count_in_contexts, decode, encode, join, pack_mantissas, split_symbols, take_mantissas,
-    wrong_mode,
+    count_in_contexts, decode_weights, encode, pack_mantissas, split_symbols, wrong_mode,
 };
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
@@ -51,6 +50,8 @@ const K: MethodParameter = MethodParameter {
     kind: ParameterKind::Integer,
     about: "number of classes of the preceding exponent: 4, 8 or 16; 8 if left out",
 };
+
+pub(super) static FAMILY: Family = Family;
 
 pub(super) struct Family;
 
@@ -221,11 +222,7 @@ impl Method for Bf16SplitCtx {
                     return Err(wrong_mode(mode, "0 or 1", reader));
                 }
                 let (contexts, tables) = read_classes(reader)?;
-                let packed = take_mantissas(reader, words.len())?;
-                symbols.resize(words.len(), 0);
-                decode(reader, Some(&contexts), &tables, &mut symbols)?;
-                join(&symbols, packed, words);
-                Ok(())
+                decode_weights(reader, Some(&contexts), &tables, &mut symbols, words)
             },
         )
     }

@@ -37,7 +37,7 @@ use crate::error::{DecodeError, EncodeError, MethodError, ProfileProblem};
 use crate::method::{Method, MethodFamily, ParameterValue};
 use crate::split::{
     CHUNK_WEIGHTS, Coded, DecoderTable, EncoderTable, SYMBOLS, SplitUnit, WideFrequencies,
-    count_symbols, decode, encode, join, pack_mantissas, split_symbols, take_mantissas, wrong_mode,
+    count_symbols, decode_weights, encode, pack_mantissas, split_symbols, wrong_mode,
 };
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::check_tensors;
@@ -56,6 +56,8 @@ const PROFILE_VERSION: u32 = 1;
 /// The most chunks that are learnt from, each of which takes 2 KiB.
 const MOST_CHUNKS: usize = 1 << 14;
 const ROUNDS: usize = 16;
+
+pub(super) static FAMILY: Family = Family;
 
 pub(super) struct Family;
 
@@ -311,11 +313,7 @@ impl Method for Bf16SplitMixture {
                 let Some(table) = decoders.get(usize::from(mode).wrapping_sub(1)) else {
                     return Err(wrong_mode(mode, "0 to 4", reader));
                 };
-                let packed = take_mantissas(reader, words.len())?;
-                symbols.resize(words.len(), 0);
-                decode(reader, None, table, &mut symbols)?;
-                join(&symbols, packed, words);
-                Ok(())
+                decode_weights(reader, None, table, &mut symbols, words)
             },
         )
     }

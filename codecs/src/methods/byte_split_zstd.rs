@@ -14,53 +14,31 @@
 //! and none is empty. Plane k holds byte k of each element that is wider than k, in order. Elements narrower than a
 //! byte count as bytes. The lengths come last because they are known last.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::accounting::Accounting;
 use crate::bytes::{ByteReader, CHUNK_BYTES, CountingWriter, put_decoded, write_varint};
-use crate::error::{DecodeError, EncodeError, MethodError};
-use crate::method::{Method, MethodFamily, ParameterValue, numbered_name};
+use crate::error::{DecodeError, EncodeError};
+use crate::method::Method;
+use crate::numbered::NumberedFamily;
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
 use crate::zstd_frame::{self, FrameReader, FrameWriter, LEAST_LEVEL, MOST_LEVEL};
 
 const PREFIX: &str = "byte_split_zstd_";
-const PATTERN: &str = "byte_split_zstd_N";
 
 const MOST_WIDTH: usize = 8;
 const LENGTH_BYTES: u64 = 8;
 
-pub(super) struct Family;
-
-impl MethodFamily for Family {
-    fn pattern(&self) -> &'static str {
-        PATTERN
-    }
-
-    fn about(&self) -> &'static str {
-        "zstd at level N, 1 to 22, over each byte of the elements on its own"
-    }
-
-    fn leaf(&self) -> &'static str {
-        "codecs/src/methods/byte_split_zstd.rs"
-    }
-
-    fn resolve(
-        &self,
-        name: &str,
-        _parameters: &BTreeMap<String, ParameterValue>,
-    ) -> Option<Result<Box<dyn Method>, MethodError>> {
-        let level = numbered_name(name, PREFIX, PATTERN, LEAST_LEVEL, MOST_LEVEL)?;
-        Some(level.map(|level| Box::new(ByteSplitZstd { level }) as Box<dyn Method>))
-    }
-
-    fn examples(&self) -> Vec<String> {
-        (LEAST_LEVEL..=MOST_LEVEL)
-            .map(|level| format!("{PREFIX}{level}"))
-            .collect()
-    }
-}
+pub(super) static FAMILY: NumberedFamily = NumberedFamily {
+    prefix: PREFIX,
+    pattern: "byte_split_zstd_N",
+    about: "zstd at level N, 1 to 22, over each byte of the elements on its own",
+    leaf: "codecs/src/methods/byte_split_zstd.rs",
+    numbers: LEAST_LEVEL..=MOST_LEVEL,
+    method: |level| Box::new(ByteSplitZstd { level }),
+    chunked: None,
+};
 
 struct ByteSplitZstd {
     level: u32,

@@ -21,24 +21,5 @@ mod zstd;
 
 use crate::method::MethodFamily;
 
-/// Every family that there is.
-pub static FAMILIES: &[&dyn MethodFamily] = &[
-    &bf16_split::Family,
-    &bf16_split_ctx::Family,
-    &bf16_split_mixture::Family,
-    &bf16_split_xz::Family,
-    &bf16_split_zstd::Family,
-    &byte_split_zstd::Family,
-    &exponent_mantissa_profiled::FAMILY,
-    &exponent_mantissa_scaled::FAMILY,
-    &exponent_mantissa_static::FAMILY,
-    &exponent_static::FAMILY,
-    #[cfg(feature = "openzl")]
-    &openzl_bfloat16_deconstruct::FAMILY,
-    #[cfg(feature = "openzl")]
-    &openzl_float16_deconstruct::FAMILY,
-    #[cfg(feature = "openzl")]
-    &openzl_le_u16::FAMILY,
-    &xz::Family,
-    &zstd::Family,
-];
+/// Every family that there is: the `FAMILY` of each module.
+pub static FAMILIES: &[&dyn MethodFamily] = include!(concat!(env!("OUT_DIR"), "/registration.rs"));

@@ -1,49 +1,27 @@
 //! `xz_N`: one xz stream over all bytes, in order, at preset N and in one thread; see [`xz_stream`](crate::xz_stream).
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::accounting::Accounting;
 use crate::bytes::{CHUNK_BYTES, CountingWriter, put_decoded};
-use crate::error::{DecodeError, EncodeError, MethodError};
-use crate::method::{Method, MethodFamily, ParameterValue, numbered_name};
+use crate::error::{DecodeError, EncodeError};
+use crate::method::Method;
+use crate::numbered::NumberedFamily;
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
 use crate::xz_stream::{self, DECODE_MEMORY_LIMIT, MOST_PRESET, StreamReader, StreamWriter};
 
 const PREFIX: &str = "xz_";
-const PATTERN: &str = "xz_N";
 
-pub(super) struct Family;
-
-impl MethodFamily for Family {
-    fn pattern(&self) -> &'static str {
-        PATTERN
-    }
-
-    fn about(&self) -> &'static str {
-        "xz at preset N, 0 to 9, over all bytes as one stream"
-    }
-
-    fn leaf(&self) -> &'static str {
-        "codecs/src/methods/xz.rs"
-    }
-
-    fn resolve(
-        &self,
-        name: &str,
-        _parameters: &BTreeMap<String, ParameterValue>,
-    ) -> Option<Result<Box<dyn Method>, MethodError>> {
-        let preset = numbered_name(name, PREFIX, PATTERN, 0, MOST_PRESET)?;
-        Some(preset.map(|preset| Box::new(Xz { preset }) as Box<dyn Method>))
-    }
-
-    fn examples(&self) -> Vec<String> {
-        (0..=MOST_PRESET)
-            .map(|preset| format!("{PREFIX}{preset}"))
-            .collect()
-    }
-}
+pub(super) static FAMILY: NumberedFamily = NumberedFamily {
+    prefix: PREFIX,
+    pattern: "xz_N",
+    about: "xz at preset N, 0 to 9, over all bytes as one stream",
+    leaf: "codecs/src/methods/xz.rs",
+    numbers: 0..=MOST_PRESET,
+    method: |preset| Box::new(Xz { preset }),
+    chunked: None,
+};
 
 struct Xz {
     preset: u32,

@@ -1,59 +1,28 @@
 //! `zstd_N`: one zstd frame over all bytes, in order. The general-purpose baseline.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::accounting::Accounting;
 use crate::bytes::{ByteReader, CHUNK_BYTES, CountingWriter, put_decoded};
-use crate::chunked::{ChunkedMethod, Chunks, without_profile};
-use crate::error::{DecodeError, EncodeError, MethodError, ProfileProblem};
-use crate::method::{Method, MethodFamily, ParameterValue, numbered_name};
+use crate::chunked::{ChunkedMethod, Chunks};
+use crate::error::{DecodeError, EncodeError};
+use crate::method::Method;
+use crate::numbered::NumberedFamily;
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
 use crate::zstd_frame::{self, FrameReader, FrameWriter, LEAST_LEVEL, MOST_LEVEL, fill_from_frame};
 
 const PREFIX: &str = "zstd_";
-const PATTERN: &str = "zstd_N";
 
-pub(super) struct Family;
-
-impl MethodFamily for Family {
-    fn pattern(&self) -> &'static str {
-        PATTERN
-    }
-
-    fn about(&self) -> &'static str {
-        "zstd at level N, 1 to 22, over all bytes as one frame"
-    }
-
-    fn leaf(&self) -> &'static str {
-        "codecs/src/methods/zstd.rs"
-    }
-
-    fn resolve(
-        &self,
-        name: &str,
-        _parameters: &BTreeMap<String, ParameterValue>,
-    ) -> Option<Result<Box<dyn Method>, MethodError>> {
-        let level = numbered_name(name, PREFIX, PATTERN, LEAST_LEVEL, MOST_LEVEL)?;
-        Some(level.map(|level| Box::new(Zstd { level }) as Box<dyn Method>))
-    }
-
-    fn chunked(
-        &self,
-        name: &str,
-        profile: Option<&[u8]>,
-    ) -> Option<Result<Box<dyn ChunkedMethod>, ProfileProblem>> {
-        let level = numbered_name(name, PREFIX, PATTERN, LEAST_LEVEL, MOST_LEVEL)?.ok()?;
-        Some(without_profile(profile, || Box::new(Zstd { level })))
-    }
-
-    fn examples(&self) -> Vec<String> {
-        (LEAST_LEVEL..=MOST_LEVEL)
-            .map(|level| format!("{PREFIX}{level}"))
-            .collect()
-    }
-}
+pub(super) static FAMILY: NumberedFamily = NumberedFamily {
+    prefix: PREFIX,
+    pattern: "zstd_N",
+    about: "zstd at level N, 1 to 22, over all bytes as one frame",
+    leaf: "codecs/src/methods/zstd.rs",
+    numbers: LEAST_LEVEL..=MOST_LEVEL,
+    method: |level| Box::new(Zstd { level }),
+    chunked: Some(|level| Box::new(Zstd { level })),
+};
 
 struct Zstd {
     level: u32,

@@ -13,7 +13,7 @@
 //! In each step every lane takes its word, if it needs one, in the order of the lanes.
 
 use super::frequencies::{SCALE, SCALE_BITS, WideFrequencies};
-use super::symbols::SYMBOLS;
+use super::symbols::{SYMBOLS, join, take_mantissas};
 use crate::bytes::{ByteReader, write_varint};
 use crate::error::DecodeError;
 
@@ -161,7 +161,7 @@ pub(crate) fn encode(
 ///
 /// [`DecodeError::Truncated`] where bytes are missing, [`DecodeError::Field`] where states and words do not fit
 /// together.
-pub(crate) fn decode(
+pub(super) fn decode(
     reader: &mut ByteReader<'_>,
     contexts: Option<&Contexts>,
     tables: &[DecoderTable],
@@ -203,6 +203,25 @@ pub(crate) fn decode(
         Some(&state) => Err(refuse("such that every state ends at 65536", state.into())),
         None => Ok(()),
     }
+}
+
+/// Takes what follows the tables of a coded chunk, mantissas and symbols, and fills its weights. `symbols` is space.
+///
+/// # Errors
+///
+/// Where bytes are missing, or are not what [`encode`] writes.
+pub(crate) fn decode_weights(
+    reader: &mut ByteReader<'_>,
+    contexts: Option<&Contexts>,
+    tables: &[DecoderTable],
+    symbols: &mut Vec<u16>,
+    words: &mut [[u8; 2]],
+) -> Result<(), DecodeError> {
+    let packed = take_mantissas(reader, words.len())?;
+    symbols.resize(words.len(), 0);
+    decode(reader, contexts, tables, symbols)?;
+    join(symbols, packed, words);
+    Ok(())
 }
 
 /// How far decoding has come.

@@ -13,12 +13,12 @@ mod streams;
 mod symbols;
 mod unit;
 
-pub(crate) use coder::{Contexts, DecoderTable, EncoderTable, count_in_contexts, decode, encode};
-pub(crate) use frequencies::WideFrequencies;
-pub(crate) use streams::{decode_streams, encode_streams, streams_memory};
-pub(crate) use symbols::{
-    SYMBOLS, count_symbols, join, pack_mantissas, split_symbols, take_mantissas,
+pub(crate) use coder::{
+    Contexts, DecoderTable, EncoderTable, count_in_contexts, decode_weights, encode,
 };
+pub(crate) use frequencies::WideFrequencies;
+pub(crate) use streams::{CompressedStreams, StreamCompressor};
+pub(crate) use symbols::{SYMBOLS, count_symbols, pack_mantissas, split_symbols};
 pub(crate) use unit::{CODED, Coded, SplitUnit, wrong_mode};
 
 /// Weights of the chunks of most methods. The study has chunks and does not say how long they are.

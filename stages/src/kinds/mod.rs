@@ -18,21 +18,5 @@ pub mod verify;
 
 use llmcl_stages_api::kind::StageKind;
 
-/// Every stage kind.
-pub static KINDS: &[&dyn StageKind] = &[
-    &atlas::KIND,
-    &bench::KIND,
-    &cast::KIND,
-    &command::KIND,
-    &fetch::KIND,
-    &gate::KIND,
-    &golden::KIND,
-    &install::KIND,
-    &load_profile::KIND,
-    &select::KIND,
-    &table::KIND,
-    &time::KIND,
-    &train_profile::KIND,
-    &verdict::KIND,
-    &verify::KIND,
-];
+/// Every stage kind: the `KIND` of each module.
+pub static KINDS: &[&dyn StageKind] = include!(concat!(env!("OUT_DIR"), "/registration.rs"));

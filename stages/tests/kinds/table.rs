@@ -156,17 +156,21 @@ fn a_bootstrap_adds_an_interval_and_repeats_itself() {
         })
     };
     let rows = run(&given(), &bootstrap(6)).unwrap();
-    assert_eq!(rows[0], "mean mean_low mean_high");
+    assert_eq!(rows[0], "mean mean_low mean_high interval_note");
+    assert!(rows[1].ends_with(" none"), "{}", rows[1]);
     let cells: Vec<f64> = rows[1]
         .split(' ')
-        .map(|cell| cell.parse().unwrap())
+        .filter_map(|cell| cell.parse().ok())
         .collect();
     assert!(
         1.0 < cells[1] && cells[1] < cells[0] && cells[0] < cells[2] && cells[2] < 1.5,
         "{cells:?}"
     );
     assert_eq!(rows, run(&given(), &bootstrap(6)).unwrap());
-    assert_eq!(run(&given(), &bootstrap(7)).unwrap()[1], "1.25 none none");
+    assert_eq!(
+        run(&given(), &bootstrap(7)).unwrap()[1],
+        "1.25 none none 'no intervals: 6 of at least 7 different `model`'"
+    );
 }
 
 #[test]

@@ -253,11 +253,12 @@ pub(crate) fn beside_registration(file: &syn::File, registration: &str) -> Vec<(
             Item::Use(_) => (None, true),
             Item::Static(item) if item.ident == registration => {
                 registrations += 1;
-                let is_array = matches!(
+                // The list that the build script makes of the `mod` lines.
+                let is_list = matches!(
                     &*item.expr,
-                    syn::Expr::Reference(reference) if matches!(*reference.expr, syn::Expr::Array(_))
+                    syn::Expr::Macro(list) if list.mac.path.is_ident("include")
                 );
-                (Some(&item.ident), is_array && plain(&item.attrs))
+                (Some(&item.ident), is_list && plain(&item.attrs))
             }
             Item::Fn(item) => (Some(&item.sig.ident), false),
             Item::Struct(item) => (Some(&item.ident), false),

@@ -3,8 +3,7 @@
 use crate::checker::problems;
 use crate::room::{CODECS, Declared, Room, STAGES, Source};
 
-const KINDS: &str =
-    "mod a; mod b; use x::Kind; pub static KINDS: &[&dyn Kind] = &[&a::KIND, &b::KIND];";
+const KINDS: &str = "mod a; mod b; use x::Kind; pub static KINDS: &[&dyn Kind] = include!(list);";
 
 /// What is wrong with a room that holds these files beside its registration.
 fn wrong(room: &Room, files: &[(&str, &str)], declared: &Declared) -> Vec<String> {
@@ -263,15 +262,16 @@ fn a_registration_only_registers() {
         [""; 0]
     );
     for text in [
-        "#[cfg(unix)] mod a; pub static KINDS: &[u8] = &[];",
-        "#[cfg(not(feature = \"a\"))] mod a; pub static KINDS: &[u8] = &[];",
-        "mod a { pub fn f() {} } pub static KINDS: &[u8] = &[];",
-        "fn helper() {} pub static KINDS: &[u8] = &[];",
-        "const LIMIT: u8 = 1; pub static KINDS: &[u8] = &[];",
-        "#[macro_use] mod a; pub static KINDS: &[u8] = &[];",
-        "#[path = \"b.rs\"] mod a; pub static KINDS: &[u8] = &[];",
+        "#[cfg(unix)] mod a; pub static KINDS: &[u8] = include!(list);",
+        "#[cfg(not(feature = \"a\"))] mod a; pub static KINDS: &[u8] = include!(list);",
+        "mod a { pub fn f() {} } pub static KINDS: &[u8] = include!(list);",
+        "fn helper() {} pub static KINDS: &[u8] = include!(list);",
+        "const LIMIT: u8 = 1; pub static KINDS: &[u8] = include!(list);",
+        "#[macro_use] mod a; pub static KINDS: &[u8] = include!(list);",
+        "#[path = \"b.rs\"] mod a; pub static KINDS: &[u8] = include!(list);",
         "pub static KINDS: &[u8] = make();",
-        "macro_rules! m { () => {} } pub static KINDS: &[u8] = &[];",
+        "pub static KINDS: &[u8] = &[];",
+        "macro_rules! m { () => {} } pub static KINDS: &[u8] = include!(list);",
         "mod a;",
     ] {
         assert_eq!(registration(text).len(), 1, "{text}");

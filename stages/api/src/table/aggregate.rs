@@ -6,7 +6,7 @@ use super::row_wise::Context;
 use super::schema::infer;
 use super::{Column, Table, TableError};
 use crate::expr::{Env, EvalError, Expr, Group, Program};
-use crate::value::Type;
+use crate::value::{Type, Value};
 
 /// What to compute over groups of rows.
 #[derive(Debug, Clone, Copy)]
@@ -19,11 +19,14 @@ pub struct Aggregates<'a> {
     pub bootstrap: Option<&'a Bootstrap>,
 }
 
+/// The column that says why a group has no intervals, absent where it has.
+pub const INTERVAL_NOTE: &str = "interval_note";
+
 /// Makes a table of one row for each group of rows.
 ///
 /// Groups come in the order of their first rows. The columns are those of the groups, then the statistics, each
-/// followed by `<name>_low` and `<name>_high` if there is a bootstrap. Without columns to group by there is one
-/// row, even over an empty table.
+/// followed by `<name>_low` and `<name>_high` if there is a bootstrap, which adds [`INTERVAL_NOTE`] at the end. Without
+/// columns to group by there is one row, even over an empty table.
 ///
 /// # Errors
 ///
@@ -68,6 +71,7 @@ pub fn aggregate(
     };
     let tables = [(context.name.to_owned(), table)];
     let env = Env::tables(&tables, context.axes);
+    let mut notes: Vec<Vec<String>> = vec![Vec::new(); groups.len()];
     for (name, expr) in aggregates.statistics {
         let failed = |group: &[usize], source: EvalError| TableError::Eval {
             name: name.clone(),
@@ -79,17 +83,22 @@ pub fn aggregate(
         };
         let program = Program::new(expr, &env).map_err(|source| failed(&[], source))?;
         let (mut values, mut lows, mut highs) = (Vec::new(), Vec::new(), Vec::new());
-        for rows in &groups {
+        for (rows, notes) in groups.iter().zip(&mut notes) {
             let group = Group::new(&program, Some(rows));
             let value = group.value().map_err(|source| failed(rows, source))?;
             if let Some(bootstrap) = aggregates.bootstrap {
-                let (low, high) = match value.as_number() {
-                    Some(_) => interval(table, rows, &clusters, bootstrap, |drawn| {
+                let found = value.as_number().map(|_| {
+                    interval(table, rows, &clusters, bootstrap, |drawn| {
                         group.drawn(drawn).ok()?.as_number()
-                    }),
-                    None => None,
+                    })
+                });
+                if let Some(Err(withheld)) = found {
+                    let note = withheld.note(bootstrap, name);
+                    if !notes.contains(&note) {
+                        notes.push(note);
+                    }
                 }
-                .unwrap_or_default();
+                let (low, high) = found.and_then(Result::ok).unwrap_or_default();
                 lows.push(low);
                 highs.push(high);
             }
@@ -106,6 +115,17 @@ pub fn aggregate(
                 )?;
             }
         }
+    }
+    if aggregates.bootstrap.is_some() {
+        let cells = notes.into_iter().map(|notes| match notes.is_empty() {
+            true => Value::None,
+            false => Value::Text(notes.join("; ")),
+        });
+        let about = "why there is no interval";
+        result.add_column(
+            Column::new(INTERVAL_NOTE, Type::Text, about),
+            cells.collect(),
+        )?;
     }
     Ok(result)
 }

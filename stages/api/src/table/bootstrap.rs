@@ -39,17 +39,39 @@ impl Bootstrap {
     }
 }
 
+/// Why there is no interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Withheld {
+    /// So few clusters tell nothing of others.
+    TooFew(usize),
+    /// The statistic has no value for a resample, such as when a filter lets none of its rows through; intervals over
+    /// the other resamples would be too narrow.
+    NoValue,
+}
+
+impl Withheld {
+    /// Says so, for a cell of a table.
+    pub(super) fn note(self, bootstrap: &Bootstrap, statistic: &str) -> String {
+        match self {
+            Withheld::TooFew(found) => format!(
+                "no intervals: {found} of at least {} different `{}`",
+                bootstrap.min_clusters, bootstrap.cluster
+            ),
+            Withheld::NoValue => {
+                format!("no interval of `{statistic}`: it has no value for a resample")
+            }
+        }
+    }
+}
+
 /// Finds the interval of a statistic over some rows; `statistic` is given places in `rows`.
-///
-/// There is none with too few clusters, or if the statistic has no value for a resample, such as when a filter lets
-/// none of its rows through: intervals over the other resamples would be too narrow.
 pub(super) fn interval(
     table: &Table,
     rows: &[usize],
     cluster: &[usize],
     bootstrap: &Bootstrap,
     statistic: impl Fn(&[usize]) -> Option<f64>,
-) -> Option<(Value, Value)> {
+) -> Result<(Value, Value), Withheld> {
     // Rows are in order, so the place of each is found by bisection.
     let clusters: Vec<Vec<usize>> = groups(table, rows.iter().copied(), cluster)
         .into_iter()
@@ -61,7 +83,7 @@ pub(super) fn interval(
         })
         .collect();
     if clusters.is_empty() || clusters.len() < bootstrap.min_clusters {
-        return None;
+        return Err(Withheld::TooFew(clusters.len()));
     }
     let mut random = SplitMix64(bootstrap.seed);
     let mut drawn = Vec::new();
@@ -71,12 +93,15 @@ pub(super) fn interval(
         for _ in 0..clusters.len() {
             drawn.extend_from_slice(&clusters[random.below(clusters.len())]);
         }
-        values.push(statistic(&drawn)?);
+        values.push(statistic(&drawn).ok_or(Withheld::NoValue)?);
     }
     let outside = (1.0 - bootstrap.level) / 2.0;
-    let low = float_quantile(&mut values, outside).and_then(Value::float)?;
-    let high = float_quantile(&mut values, 1.0 - outside).and_then(Value::float)?;
-    Some((low, high))
+    let mut end = |at| {
+        float_quantile(&mut values, at)
+            .and_then(Value::float)
+            .ok_or(Withheld::NoValue)
+    };
+    Ok((end(outside)?, end(1.0 - outside)?))
 }
 
 /// The generator SplitMix64.

@@ -15,7 +15,7 @@ mod render;
 mod row_wise;
 mod schema;
 
-pub use aggregate::{Aggregates, aggregate};
+pub use aggregate::{Aggregates, INTERVAL_NOTE, aggregate};
 pub use bootstrap::Bootstrap;
 pub use builder::TableBuilder;
 pub use error::{LineProblem, TableError};

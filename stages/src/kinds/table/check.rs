@@ -5,7 +5,7 @@ use llmcl_stages_api::kind::{Check, ProblemKind};
 use llmcl_stages_api::param::Params;
 use llmcl_stages_api::port::PortType;
 use llmcl_stages_api::suggest::closest;
-use llmcl_stages_api::table::{Column, Schema};
+use llmcl_stages_api::table::{Column, INTERVAL_NOTE, Schema};
 use llmcl_stages_api::value::{Type, Value};
 
 use crate::expressions::{each_set, is_name, unknown_column, wrong_value};
@@ -213,6 +213,10 @@ impl<'c, 'a> Walk<'c, 'a> {
                     self.add(&path, &format!("{name}_{end}"), Type::Float, &about);
                 }
             }
+        }
+        if bootstrapped {
+            let about = "why there is no interval";
+            self.add(&[BOOTSTRAP], INTERVAL_NOTE, Type::Text, about);
         }
     }
 

@@ -173,12 +173,14 @@ fn intervals_stand_beside_their_statistics() {
         "good",
         "good_low",
         "good_high",
+        "interval_note",
     ];
     assert_eq!(column_names(&table), expected);
     // One cluster is too few.
     assert_eq!(
         lines(&table)[1],
-        "{\"method\":\"a\",\"ratio\":1.25,\"n\":1,\"good\":false}"
+        "{\"method\":\"a\",\"ratio\":1.25,\"n\":1,\"good\":false,\"interval_note\":\"no intervals: 1 of at least 3 \
+         different `model`\"}"
     );
 }
 
@@ -258,5 +260,8 @@ fn a_statistic_that_some_resamples_lack_has_no_interval() {
         Some(&bootstrap()),
     )
     .unwrap();
-    assert_eq!(lines(&table), ["{\"x\":100}"]);
+    assert_eq!(
+        lines(&table),
+        ["{\"x\":100,\"interval_note\":\"no interval of `x`: it has no value for a resample\"}"]
+    );
 }
