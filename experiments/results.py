@@ -55,12 +55,13 @@ def table(head, rows):
     print()
 
 
-def methods(arguments, experiment, keys):
+def methods(arguments, experiment, task, keys):
+    """A table of ratios, with the speeds on the test model beside them."""
     speeds = {}
     for row in show(arguments, experiment, "speed"):
         speeds[(*(row.get(key) for key in keys), row["threads"])] = row
     lines = []
-    for row in show(arguments, experiment, "methods"):
+    for row in show(arguments, experiment, task):
         key = tuple(row.get(name) for name in keys)
         lines.append([
             *(f"`{part}`" for part in key),
@@ -88,16 +89,26 @@ def main():
     print("to every tensor. What is trained has not seen the model, nor one of its family. In brackets are 95 %")
     print("intervals of a bootstrap over models; where a method has rows of fewer than five models there is none.")
     print("Speeds are medians, MB (10^6) of original data a second, of wall time on the test model.\n")
-    print("## bf16 (iter4)\n")
-    methods(arguments, "iter4", ["method"])
+    print("## bf16 (iter4)\n\nAll models:\n")
+    methods(arguments, "iter4", "methods", ["method"])
+    print("The test model, all-mpnet-base-v2, with the peers, which were measured on no other:\n")
+    methods(arguments, "iter4", "test_methods", ["method"])
     print("The study's figures for its own methods, on its own corpus, which cannot be had here:\n")
     table(["method", "byte-weighted", "median", "geometric mean", "encode", "decode", "profile, bytes"],
           [[f"`{name}`", number(figures[0], 4), number(figures[1], 4), number(figures[2], 4),
             number(figures[3], 1), number(figures[4], 1), str(figures[5])]
            for name, figures in STUDY.items()])
-    print("## fp16 (iter3)\n")
-    methods(arguments, "iter3", ["origin", "method"])
-    print("The study's one figure for fp16: OpenZL, trained, 1.470 byte-weighted, with a profile of 778 bytes.")
-
+    print("## fp16 (iter3)\n\nAll models, by where their values were born: in fp16, in fp32, or in bf16 before:\n")
+    methods(arguments, "iter3", "methods", ["origin", "method"])
+    print("The test model, with the peers:\n")
+    methods(arguments, "iter3", "test_methods", ["origin", "method"])
+    print("The study's one figure for fp16: OpenZL, trained, 1.470 byte-weighted, with a profile of 778 bytes.\n")
+    print("The gate of the study prunes methods of our own from the tables above, for want of headroom at order 0.")
+    print("What it leaves lying:\n")
+    table(["origin", "model", "method", "byte-weighted", "median", "bits a weight"],
+          [[f"`{row['origin']}`", f"`{row['model']}`", f"`{row['method']}`", ratio(row, "ratio_bytes"),
+            ratio(row, "ratio_median"), number(row["bits"], 3)]
+           for origin in ("native", "cast", "bf16_born")
+           for row in [row | {"origin": origin} for row in show(arguments, "iter3", f"past_gate_methods/{origin}")]])
 
 main()
