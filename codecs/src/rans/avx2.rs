@@ -25,6 +25,7 @@ use super::decode::Lanes;
 use super::encode::{EncoderTable, WordStack};
 use super::frequencies::SCALE_BITS;
 use super::{SLOTS, WIDE_LANES};
+use crate::simd::Vectors;
 
 /// States of a vector.
 const WIDTH: usize = 8;
@@ -77,7 +78,7 @@ pub(super) fn decode_groups(
     groups: &mut [[u8; WIDE_LANES]],
     classes: Option<&[[u8; WIDE_LANES]]>,
 ) -> usize {
-    if !is_x86_feature_detected!("avx2") {
+    if Vectors::of_processor() < Vectors::Avx2 {
         return 0;
     }
     match (slots, classes) {
@@ -222,42 +223,37 @@ unsafe fn step(state: __m256i, slot: __m256i, next: *const [u8; 2]) -> (__m256i,
     (after, set.count_ones() as usize)
 }
 
-/// Encodes groups, the last one first, and returns how many: all, or none without AVX2.
+/// Encodes groups, the last one first, and returns how many: all, or none without AVX2, tables, or a class for each
+/// symbol where there are several.
 pub(super) fn encode_groups(
-    groups: &[[u8; WIDE_LANES]],
-    table: &EncoderTable,
-    states: &mut [u32; WIDE_LANES],
-    words: &mut WordStack<'_>,
-) -> usize {
-    if !is_x86_feature_detected!("avx2") {
-        return 0;
-    }
-    let entries = table.entries();
-    let entry = |group: usize, place: usize| entries[usize::from(groups[group][place])];
-    // SAFETY: the processor has AVX2.
-    unsafe { encode(groups.len(), entry, states, words) }
-}
-
-/// As [`encode_groups`], with a class for each symbol.
-pub(super) fn encode_classed_groups(
     groups: &[[u8; WIDE_LANES]],
     classes: &[[u8; WIDE_LANES]],
     tables: &[EncoderTable],
     states: &mut [u32; WIDE_LANES],
     words: &mut WordStack<'_>,
 ) -> usize {
-    let Some(last) = tables.len().checked_sub(1) else {
-        return 0;
-    };
-    if !is_x86_feature_detected!("avx2") || classes.len() < groups.len() {
+    if Vectors::of_processor() < Vectors::Avx2 {
         return 0;
     }
-    let entry = |group: usize, place: usize| {
-        let class = usize::from(classes[group][place]).min(last);
-        tables[class].entries()[usize::from(groups[group][place])]
-    };
-    // SAFETY: the processor has AVX2.
-    unsafe { encode(groups.len(), entry, states, words) }
+    match tables {
+        [] => 0,
+        [table] => {
+            let entries = table.entries();
+            let entry = |group: usize, place: usize| entries[usize::from(groups[group][place])];
+            // SAFETY: the processor has AVX2.
+            unsafe { encode(groups.len(), entry, states, words) }
+        }
+        _ if classes.len() < groups.len() => 0,
+        _ => {
+            let last = tables.len() - 1;
+            let entry = |group: usize, place: usize| {
+                let class = usize::from(classes[group][place]).min(last);
+                tables[class].entries()[usize::from(groups[group][place])]
+            };
+            // SAFETY: the processor has AVX2.
+            unsafe { encode(groups.len(), entry, states, words) }
+        }
+    }
 }
 
 /// `entry` says what there is to know of a symbol: of which group, and which of it.

@@ -100,7 +100,10 @@ pub(super) fn by_vectors(
     classes: Option<&[[u8; WIDE_LANES]]>,
 ) -> usize {
     #[cfg(target_arch = "x86_64")]
-    return super::avx2::decode_groups(slots, lanes, groups, classes);
+    return match super::avx512::decode_groups(slots, lanes, groups, classes) {
+        0 => super::avx2::decode_groups(slots, lanes, groups, classes),
+        done => done,
+    };
     #[cfg(not(target_arch = "x86_64"))]
     0
 }

@@ -10,8 +10,10 @@ use crate::bytes::write_varint;
 /// What encoding by the frequencies of a class needs to know of each symbol.
 ///
 /// A number a symbol, so that one load brings all: from the lowest bit on, the reciprocal of the frequency f (32 bits:
-/// ⌊2^32 / f⌋, or 2^32 − 1 for 1), the frequency (16 bits), and the frequencies of the symbols before (16 bits).
+/// ⌊2^32 / f⌋, or 2^32 − 1 for 1), the frequency (16 bits), and the frequencies of the symbols before (16 bits). Vectors
+/// look up the entries of several tables as one array.
 #[derive(Clone, Debug)]
+#[repr(transparent)]
 pub struct EncoderTable([u64; 256]);
 
 impl EncoderTable {
@@ -84,12 +86,10 @@ pub(super) fn by_vectors(
     #[cfg(target_arch = "x86_64")]
     {
         let groups = symbols.as_chunks().0.get(..groups).unwrap_or(&[]);
-        match tables {
-            [table] => super::avx2::encode_groups(groups, table, states, words),
-            _ => {
-                let classes = classes.as_chunks().0;
-                super::avx2::encode_classed_groups(groups, classes, tables, states, words)
-            }
+        let classes = classes.as_chunks().0;
+        match super::avx512::encode_groups(groups, classes, tables, states, words) {
+            0 => super::avx2::encode_groups(groups, classes, tables, states, words),
+            done => done,
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -11,13 +11,16 @@
 //! * encoding starts every lane at 2^16, so decoding must end there, which shows most damage.
 //!
 //! A step of a decoder needs no more than one word, and no state depends on its neighbours except through the place
-//! in the stream, so sixteen lanes fit one vector of 512 bits.
+//! in the stream, so sixteen lanes fit one vector of 512 bits. Long sequences are coded by AVX-512 or AVX2 where the
+//! processor has them, and by portable loops; the bytes are the same.
 //!
 //! Classes and frequencies are known before the symbols are. Symbols are decoded in blocks, so that what becomes of
 //! them is done while they are near.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod decode;
 mod encode;
 mod frequencies;

@@ -1,10 +1,14 @@
 use proptest::prelude::*;
 
-use super::decode::{Lanes, by_vectors, decode_lanes};
+use super::decode::{by_vectors, decode_lanes};
 use super::encode::encode_lanes;
 use super::*;
 use crate::bytes::ByteReader;
 use crate::error::DecodeError;
+use crate::simd::Vectors;
+
+#[cfg(target_arch = "x86_64")]
+mod vectors;
 
 /// Symbols and the class of each.
 struct Sequence {
@@ -73,31 +77,36 @@ impl Sequence {
         out
     }
 
-    /// Encodes with many lanes, by the portable loop alone and with vectors, which must give the same.
+    /// Encodes with many lanes, with all vectors there are and without, which must give the same.
     fn encode_wide(&self) -> Vec<u8> {
-        let (mut portable, mut vectors) = (Vec::new(), Vec::new());
         let tables = self.tables();
-        let mut words = Vec::new();
-        let none = |_: &mut [u32; WIDE_LANES], _: &mut encode::WordStack<'_>, _| 0;
-        encode_lanes(
-            &self.symbols,
-            &self.classes,
-            &tables,
-            &mut words,
-            &mut portable,
-            none,
-        );
-        encode_lanes(
-            &self.symbols,
-            &self.classes,
-            &tables,
-            &mut words,
-            &mut vectors,
-            |states, words, groups| {
-                encode::by_vectors(&self.symbols, &self.classes, &tables, states, words, groups)
-            },
-        );
-        assert!(portable == vectors, "vectors encode to other bytes");
+        let with = |vectors: Vectors| {
+            let (mut words, mut out) = (Vec::new(), Vec::new());
+            vectors.at_most(|| {
+                encode_lanes(
+                    &self.symbols,
+                    &self.classes,
+                    &tables,
+                    &mut words,
+                    &mut out,
+                    |states, words, groups| {
+                        encode::by_vectors(
+                            &self.symbols,
+                            &self.classes,
+                            &tables,
+                            states,
+                            words,
+                            groups,
+                        )
+                    },
+                );
+            });
+            out
+        };
+        let portable = with(Vectors::Portable);
+        for vectors in Vectors::present() {
+            assert!(portable == with(vectors), "{vectors:?} encode otherwise");
+        }
         portable
     }
 
@@ -134,47 +143,38 @@ impl Sequence {
         }
     }
 
-    /// Decodes many lanes, by the portable loop alone and with vectors, which must do the same also with what is
-    /// damaged.
+    /// Decodes many lanes, with all vectors there are and without, which must do the same also with what is damaged.
     fn decode_wide(&self, bytes: &[u8], classes: &[u8]) -> Option<Vec<u8>> {
         let table = DecoderTable::new(&self.frequencies());
-        let none = |_: &[[u32; SLOTS]],
-                    _: &mut Lanes<'_, WIDE_LANES>,
-                    _: &mut [[u8; WIDE_LANES]],
-                    _: Option<&[[u8; WIDE_LANES]]>| 0;
-        let [mut one, mut other] = [ByteReader::new(bytes), ByteReader::new(bytes)];
         let length = self.symbols.len();
-        if classes.is_empty() {
-            let (mut portable, mut vectors) = (Vec::new(), Vec::new());
-            let mut into_portable = |_, symbols: &mut [u8]| {
-                portable.extend_from_slice(symbols);
-                Ok(())
-            };
-            let by_loop = decode_lanes(&mut one, &table, length, &mut into_portable, none);
-            let mut into_vectors = |_, symbols: &mut [u8]| {
-                vectors.extend_from_slice(symbols);
-                Ok(())
-            };
-            let by_both = decode_lanes(&mut other, &table, length, &mut into_vectors, by_vectors);
-            assert_eq!(by_loop.is_ok(), by_both.is_ok());
-            assert_eq!(one.at(), other.at());
-            assert!(portable == vectors, "vectors decode to other symbols");
-            return by_loop.ok().map(|()| portable);
-        }
-        let taken = || Taken {
-            classes,
-            symbols: Vec::new(),
+        let with = |vectors: Vectors| {
+            let mut reader = ByteReader::new(bytes);
+            let mut symbols = Vec::new();
+            let result = vectors.at_most(|| {
+                if classes.is_empty() {
+                    let mut plain = |_, decoded: &mut [u8]| {
+                        symbols.extend_from_slice(decoded);
+                        Ok(())
+                    };
+                    decode_lanes(&mut reader, &table, length, &mut plain, by_vectors)
+                } else {
+                    let mut taken = Taken {
+                        classes,
+                        symbols: Vec::new(),
+                    };
+                    let result = decode_lanes(&mut reader, &table, length, &mut taken, by_vectors);
+                    symbols = taken.symbols;
+                    result
+                }
+            });
+            (result.is_ok(), reader.at(), symbols)
         };
-        let (mut portable, mut vectors) = (taken(), taken());
-        let by_loop = decode_lanes(&mut one, &table, length, &mut portable, none);
-        let by_both = decode_lanes(&mut other, &table, length, &mut vectors, by_vectors);
-        assert_eq!(by_loop.is_ok(), by_both.is_ok());
-        assert_eq!(one.at(), other.at());
-        assert!(
-            portable.symbols == vectors.symbols,
-            "vectors decode to other symbols"
-        );
-        by_loop.ok().map(|()| portable.symbols)
+        let portable = with(Vectors::Portable);
+        for vectors in Vectors::present() {
+            assert!(portable == with(vectors), "{vectors:?} decode otherwise");
+        }
+        let (is_ok, _, symbols) = portable;
+        is_ok.then_some(symbols)
     }
 
     /// The length of its encoding.
