@@ -5,7 +5,7 @@ use llmcl_codecs::Dtype;
 use crate::common::{Content, encode, halves, methods};
 
 /// More than lengths and marks of a tensor of this size take, and less than any table does.
-const MOST_CONTAINER: u64 = 20;
+const MOST_CONTAINER: u64 = 24;
 
 /// Whatever is in a tensor, the container takes the same bytes, up to how long its variable-length integers are. What is
 /// learnt differs from tensor to tensor, so it would show.
