@@ -36,7 +36,7 @@ fn simd() -> Vec<&'static str> {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn extensions() -> [(&'static str, bool); 10] {
+fn extensions() -> [(&'static str, bool); 12] {
     [
         ("ssse3", is_x86_feature_detected!("ssse3")),
         ("sse4.1", is_x86_feature_detected!("sse4.1")),
@@ -47,7 +47,9 @@ fn extensions() -> [(&'static str, bool); 10] {
         ("avx512f", is_x86_feature_detected!("avx512f")),
         ("avx512bw", is_x86_feature_detected!("avx512bw")),
         ("avx512vl", is_x86_feature_detected!("avx512vl")),
+        ("avx512dq", is_x86_feature_detected!("avx512dq")),
         ("avx512vbmi", is_x86_feature_detected!("avx512vbmi")),
+        ("avx512vbmi2", is_x86_feature_detected!("avx512vbmi2")),
     ]
 }
 
