@@ -46,8 +46,10 @@ fn files_that_are_something_else() {
 
 #[test]
 fn counts_that_the_file_cannot_hold() {
-    let mut model = Model::default();
-    model.tensor_count = Some(1);
+    let mut model = Model {
+        tensor_count: Some(1),
+        ..Model::default()
+    };
     assert_eq!(
         told(&model),
         "number of tensors at byte 8 is 1, the 8 bytes that follow hold 0 at most"
