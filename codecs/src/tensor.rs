@@ -66,6 +66,8 @@ pub enum Dtype {
     U64,
     /// GGUF, blocks of 128: one bit a weight.
     Q1_0,
+    /// GGUF, blocks of 64: two bits a weight and a scale.
+    Q2_0,
     /// GGUF, blocks of 256: two bits a weight, in sixteen groups with scales and minima of four bits.
     Q2K,
     /// GGUF, blocks of 256: three bits a weight, in sixteen groups with scales of six bits.
@@ -129,7 +131,7 @@ pub struct Block {
 
 impl Dtype {
     /// Every type, in the order of the enum.
-    pub const ALL: [Dtype; 48] = [
+    pub const ALL: [Dtype; 49] = [
         Dtype::Bool,
         Dtype::F4,
         Dtype::F6E2M3,
@@ -153,6 +155,7 @@ impl Dtype {
         Dtype::I64,
         Dtype::U64,
         Dtype::Q1_0,
+        Dtype::Q2_0,
         Dtype::Q2K,
         Dtype::Q3K,
         Dtype::Q4_0,
@@ -206,6 +209,7 @@ impl Dtype {
             Dtype::I64 => "I64",
             Dtype::U64 => "U64",
             Dtype::Q1_0 => "Q1_0",
+            Dtype::Q2_0 => "Q2_0",
             Dtype::Q2K => "Q2_K",
             Dtype::Q3K => "Q3_K",
             Dtype::Q4_0 => "Q4_0",
@@ -261,6 +265,7 @@ impl Dtype {
             Dtype::I32 | Dtype::U32 | Dtype::F32 => (1, 4),
             Dtype::C64 | Dtype::F64 | Dtype::I64 | Dtype::U64 => (1, 8),
             Dtype::Q1_0 => (128, 18),
+            Dtype::Q2_0 => (64, 18),
             Dtype::Q2K => (256, 84),
             Dtype::Q3K => (256, 110),
             Dtype::Q4_0 => (32, 18),
@@ -271,7 +276,8 @@ impl Dtype {
             Dtype::Q5K => (256, 176),
             Dtype::Q6K => (256, 210),
             Dtype::Q8_0 => (32, 34),
-            Dtype::Q8_1 => (32, 40),
+            // Scale and sum were F32 once, and are F16 now. No file holds this type: it is of what is computed.
+            Dtype::Q8_1 => (32, 36),
             Dtype::Q8K => (256, 292),
             Dtype::Iq1S => (256, 50),
             Dtype::Iq1M => (256, 56),

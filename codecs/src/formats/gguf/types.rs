@@ -41,6 +41,7 @@ const TYPES: &[(u32, Dtype)] = &[
     (39, Dtype::Mxfp4),
     (40, Dtype::Nvfp4),
     (41, Dtype::Q1_0),
+    (42, Dtype::Q2_0),
 ];
 
 /// The type of a number.
