@@ -20,12 +20,12 @@
 //! | data of the tensors, each from a multiple of the alignment on | bytes |
 //!
 //! Types of values: 0 U8, 1 I8, 2 U16, 3 I16, 4 U32, 5 I32, 6 F32, 7 truth value in a byte, 8 text, 9 array, 10 U64,
-//! 11 I64, 12 F64. An array is the type of its elements, a `u32`, their number, a `u64`, and the elements. The alignment
-//! is `general.alignment` of the metadata, 32 where that is missing. Version 3 differs from 2 in that it may be
-//! big-endian.
+//! 11 I64, 12 F64. An array is the type of its elements, a `u32`, their number, a `u64`, and the elements. The
+//! alignment is `general.alignment` of the metadata, 32 where that is missing. Version 3 differs from 2 in that it may
+//! be big-endian.
 //!
-//! **Shapes.** The file gives the dimensions of a tensor with the fastest first, `[columns, rows]`; here they are turned
-//! round, `[rows, columns]`, as in all other formats. The last one is that of a row, which blocks lie along.
+//! **Shapes.** The file gives the dimensions of a tensor with the fastest first, `[columns, rows]`; here they are
+//! turned round, `[rows, columns]`, as in all other formats. The last one is that of a row, which blocks lie along.
 //!
 //! **Every byte is told.** The format lets writers leave gaps, and many pad what follows the last tensor.
 //! [`Gguf::sections`] cuts the file into what it consists of, without a gap, so that a file can be put together again
