@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use llmcl_codecs::cast::Cast;
 use llmcl_codecs::entropy::{FloatEntropy, FloatLayout};
-use llmcl_codecs::formats::{Format, TensorEntry, ctranslate2, detect, safetensors};
+use llmcl_codecs::formats::{Format, TensorEntry, ctranslate2, detect, gguf, safetensors};
 use llmcl_codecs::methods::FAMILIES;
 use llmcl_codecs::{Dtype, Method, TensorView, resolve};
 
@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let entries = match detect(&file) {
         Some(Format::Safetensors) => safetensors::read(&file)?.tensors,
         Some(Format::Ctranslate2) => ctranslate2::read(&file)?.tensors,
-        None => return Err("neither a safetensors nor a CTranslate2 file".into()),
+        Some(Format::Gguf) => gguf::read(&file)?.entries(),
+        None => return Err("a file of no format that is read".into()),
     };
     let unit = cast_all(&file, &entries)?;
     let tensors: Vec<TensorView<'_>> = unit

@@ -1,12 +1,12 @@
-//! Learns a profile: `train METHOD PROFILE FILE…` learns from all tensors of the files, which are safetensors or
-//! CTranslate2 files, and writes PROFILE.
+//! Learns a profile: `train METHOD PROFILE FILE…` learns from all tensors of the files, which are safetensors,
+//! CTranslate2 or GGUF files, and writes PROFILE.
 
 #![expect(clippy::print_stdout, reason = "an example prints what it has done")]
 
 use std::error::Error;
 
 use llmcl_codecs::TensorView;
-use llmcl_codecs::formats::{self, Format, ctranslate2, safetensors};
+use llmcl_codecs::formats::{self, Format, ctranslate2, gguf, safetensors};
 use llmcl_codecs::method::family_of;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         entries.push(match formats::detect(file) {
             Some(Format::Safetensors) => safetensors::read(file)?.tensors,
             Some(Format::Ctranslate2) => ctranslate2::read(file)?.tensors,
-            None => return Err("a file is neither of safetensors nor of CTranslate2".into()),
+            Some(Format::Gguf) => gguf::read(file)?.entries(),
+            None => return Err("a file is of no format that is read".into()),
         });
     }
     let views: Vec<TensorView<'_>> = files

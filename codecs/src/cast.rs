@@ -81,7 +81,7 @@ impl Cast {
     /// [`CastError::Length`] where `data` is no whole number of elements, and [`CastError::Write`] where `out` fails.
     pub fn write(self, data: &[u8], out: &mut dyn Write) -> Result<(), CastError> {
         let dtype = self.from();
-        if !data.len().is_multiple_of(dtype.bits() as usize / 8) {
+        if !data.len().is_multiple_of(dtype.block().bytes as usize) {
             return Err(CastError::Length {
                 dtype,
                 found: data.len() as u64,

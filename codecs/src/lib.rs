@@ -40,4 +40,4 @@ pub mod zstd_frame;
 pub use accounting::Accounting;
 pub use error::{DecodeError, EncodeError, MethodError};
 pub use method::{Method, MethodFamily, MethodParameter, ParameterKind, ParameterValue, resolve};
-pub use tensor::{Dtype, TensorView};
+pub use tensor::{Block, Dtype, TensorView};

@@ -1,6 +1,6 @@
 //! What of a file is a tensor.
 
-use llmcl_codecs::formats::{self, Format, TensorEntry, ctranslate2, safetensors};
+use llmcl_codecs::formats::{self, Format, TensorEntry, ctranslate2, gguf, safetensors};
 
 use crate::index::TensorInfo;
 
@@ -21,6 +21,9 @@ pub(crate) fn parts(data: &[u8]) -> (Vec<Part>, Option<String>) {
             .map_err(|error| error.to_string()),
         Some(Format::Ctranslate2) => ctranslate2::read(data)
             .map(|file| file.tensors)
+            .map_err(|error| error.to_string()),
+        Some(Format::Gguf) => gguf::read(data)
+            .map(|file| file.entries())
             .map_err(|error| error.to_string()),
         None => Ok(Vec::new()),
     };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use llmcl_codecs::Dtype;
 use llmcl_container::{Container, ContainerError, FileEntry, Form, Segment};
 
 use super::map::Mapped;
@@ -151,22 +152,23 @@ fn range(arguments: &DecompressArgs, segment: &Segment) -> Result<Range<u64>, Ex
         Err(Exit::Usage)
     };
     let numbers = text.split_once("..");
-    let numbers = numbers.and_then(|(from, to)| from.parse().ok().zip(to.parse().ok()));
+    let numbers: Option<(u64, u64)> =
+        numbers.and_then(|(from, to)| from.parse().ok().zip(to.parse().ok()));
     let Some((from, to)) = numbers else {
         return refuse("write two numbers as 0..1024");
     };
-    let bits = segment
-        .tensor
-        .as_ref()
-        .map_or(8, |tensor| u64::from(tensor.dtype.bits()));
-    let elements = (u128::from(segment.bytes) * 8 / u128::from(bits)) as u64;
+    let dtype = segment.tensor.as_ref().map(|tensor| tensor.dtype);
+    let block = dtype.unwrap_or(Dtype::U8).block();
+    let (per_block, bytes) = (u64::from(block.elements), u64::from(block.bytes));
+    // A tensor of a shape that fits no file is not in one, unless it is empty.
+    let elements = (segment.bytes / bytes).saturating_mul(per_block);
     if from > to || to > elements {
         return refuse(&format!("the tensor has the elements 0..{elements}"));
     }
-    // No more than the bytes of the tensor, times the bits of an element.
-    let bit = |element: u64| u128::from(element) * u128::from(bits);
-    if bit(from) % 8 != 0 || bit(to) % 8 != 0 {
-        return refuse("these elements do not begin and end with a byte");
+    if !from.is_multiple_of(per_block) || !to.is_multiple_of(per_block) {
+        return refuse(&format!(
+            "these elements do not begin and end with a byte of their own; {per_block} at a time do"
+        ));
     }
-    Ok((bit(from) / 8) as u64..(bit(to) / 8) as u64)
+    Ok(from / per_block * bytes..to / per_block * bytes)
 }

@@ -11,9 +11,11 @@ use crate::support::Space;
 
 pub(crate) const MINILM: &str = "fixtures/minilm-attention-bf16.safetensors";
 pub(crate) const WHISPER: &str = "fixtures/whisper-tiny-attention-f16.safetensors";
-/// A tensor of the first of them, and one of the second.
+pub(crate) const QWEN: &str = "fixtures/qwen2.5-coder-q4_k_m.gguf";
+/// A tensor of each of them, in that order.
 pub(crate) const KEY: &str = "encoder.layer.5.attention.self.key.weight";
 pub(crate) const LINEAR: &str = "encoder/layer_0/self_attention/linear_0/weight";
+pub(crate) const EMBD: &str = "token_embd.weight";
 
 pub(crate) fn read(space: &Space, path: &str) -> Vec<u8> {
     fs::read(space.path(path)).unwrap()

@@ -4,17 +4,18 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use llmcl_codecs::formats::safetensors;
+use llmcl_codecs::formats::{gguf, safetensors};
 
 use crate::common::{
-    KEY, LINEAR, MINILM, WHISPER, begun, exists, read, refused, said, tree, well, with_header,
+    EMBD, KEY, LINEAR, MINILM, QWEN, WHISPER, begun, exists, read, refused, said, tree, well,
+    with_header,
 };
 use crate::support::Space;
 
 #[test]
 fn files_come_back() {
     let space = Space::new();
-    for file in [MINILM, WHISPER, "fixtures/manifest.toml"] {
+    for file in [MINILM, WHISPER, QWEN, "fixtures/manifest.toml"] {
         let original = read(&space, file);
         for method in [
             &[][..],
@@ -179,6 +180,36 @@ fn ranges_of_half_bytes_begin_and_end_with_one() {
     refused(&space, &arguments("0..7"), 2);
     well(&space, &arguments("2..6"));
     assert_eq!(read(&space, "part"), [2, 3]);
+}
+
+#[test]
+fn ranges_of_blocks_begin_and_end_with_one() {
+    let space = Space::new();
+    let original = read(&space, QWEN);
+    let file = gguf::read(&original).unwrap();
+    let embd = file.tensors.iter().find(|tensor| tensor.name == EMBD);
+    let start = embd.unwrap().offset as usize;
+    well(&space, &["compress", QWEN, "-o", "model.llmcl"]);
+    let arguments = |range| {
+        [
+            "decompress",
+            "model.llmcl",
+            "--tensor",
+            EMBD,
+            "-o",
+            "part",
+            "--range",
+            range,
+        ]
+    };
+    let told = refused(&space, &arguments("0..33"), 2);
+    assert!(told.contains("32 at a time"), "{told}");
+    // Blocks of 32 take 22 bytes.
+    well(&space, &arguments("32..96"));
+    assert_eq!(read(&space, "part"), original[start + 22..start + 66]);
+    let all = 128 * 896;
+    let told = refused(&space, &arguments(&format!("0..{}", all + 32)), 2);
+    assert!(told.contains(&format!("0..{all}")), "{told}");
 }
 
 #[test]

@@ -233,7 +233,7 @@ pub(crate) const EXPERIMENT: &str = r#"
 name = "small"
 
 [axes]
-model = { corpus = "fixtures/manifest.toml" }
+model = { corpus = "fixtures/manifest.toml", where = "model.format == 'safetensors'" }
 [[axes.method]]
 name = "zstd_1"
 by   = "general"

@@ -85,7 +85,7 @@ impl<C: FloatCoder> ChunkedMethod for FloatChunked<C> {
             what: "tensor",
             at: 0,
             expected,
-            found: dtype.bits().into(),
+            found: dtype.block().bytes.into(),
         };
         let kind = FloatType::of(dtype).ok_or_else(|| refuse("of BF16, F16 or F32"))?;
         let bytes = dtype.bytes_for(shape);

@@ -4,6 +4,7 @@
 //! the length of each is what its type and shape say.
 
 pub mod ctranslate2;
+pub mod gguf;
 pub mod safetensors;
 pub mod sharded;
 
@@ -57,6 +58,8 @@ pub enum Format {
     Safetensors,
     /// See [`ctranslate2`].
     Ctranslate2,
+    /// See [`gguf`].
+    Gguf,
 }
 
 /// The format that the first bytes of a file look like. Reading it may still fail.
@@ -67,6 +70,8 @@ pub fn detect(file: &[u8]) -> Option<Format> {
         Some(Format::Safetensors)
     } else if ctranslate2::looks_like(file) {
         Some(Format::Ctranslate2)
+    } else if gguf::looks_like(file) {
+        Some(Format::Gguf)
     } else {
         None
     }

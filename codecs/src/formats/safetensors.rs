@@ -297,7 +297,8 @@ struct Span {
 
 impl Span {
     fn new(name: String, raw: RawTensor) -> Result<Self, SafetensorsError> {
-        let Some(dtype) = Dtype::from_name(&raw.dtype) else {
+        let dtype = Dtype::from_name(&raw.dtype);
+        let Some(dtype) = dtype.filter(|dtype| !dtype.is_block_quantised()) else {
             return Err(SafetensorsError::UnknownDtype {
                 tensor: name,
                 found: raw.dtype,

@@ -21,7 +21,7 @@ use crate::bytes::{ByteReader, CHUNK_BYTES, CountingWriter, put_decoded, write_v
 use crate::error::{DecodeError, EncodeError};
 use crate::method::Method;
 use crate::numbered::NumberedFamily;
-use crate::tensor::{Dtype, TensorView};
+use crate::tensor::{Block, Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
 use crate::zstd_frame::{self, FrameReader, FrameWriter, LEAST_LEVEL, MOST_LEVEL};
 
@@ -153,9 +153,12 @@ struct Run {
     elements: u64,
 }
 
-/// Bytes of an element, one at least.
+/// Bytes of an element, one where elements share bytes.
 fn width(dtype: Dtype) -> usize {
-    (dtype.bits() / 8).max(1) as usize
+    match dtype.block() {
+        Block { elements: 1, bytes } => bytes as usize,
+        _ => 1,
+    }
 }
 
 fn runs(tensors: &[TensorView<'_>]) -> Vec<Run> {

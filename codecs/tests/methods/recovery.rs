@@ -114,7 +114,7 @@ fn what_does_not_fit_is_refused() {
         ));
         assert!(out.is_empty());
         for dtype in Dtype::ALL.into_iter().filter(|dtype| !method.takes(*dtype)) {
-            let tensor = Content::Zeros.tensor(dtype, &[8]);
+            let tensor = Content::Zeros.tensor(dtype, &[256]);
             let found = method.encode(&[tensor.view()], profile.as_deref(), &mut out);
             assert!(matches!(found, Err(EncodeError::Dtype { .. })));
         }
@@ -304,8 +304,9 @@ proptest! {
                 .iter()
                 .filter(|(dtype, _)| method.takes(*dtype))
                 .map(|(dtype, data)| {
-                    // Four elements of any type are whole bytes.
-                    let elements = (data.len() / 8 * 64) as u64 / u64::from(dtype.bits()) / 4 * 4;
+                    let block = dtype.block();
+                    let blocks = data.len() / block.bytes as usize;
+                    let elements = blocks as u64 * u64::from(block.elements);
                     let bytes = dtype.bytes_for(&[elements]).unwrap() as usize;
                     Tensor { dtype: *dtype, shape: vec![elements], data: data[..bytes].to_vec() }
                 })

@@ -1,9 +1,10 @@
 //! `select`: takes tensors out of the files of a model, without copying them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 
 use blake3::Hasher;
-use llmcl_codecs::formats::{self, Format, TensorEntry, ctranslate2, safetensors, sharded};
+use llmcl_codecs::formats::{self, Format, TensorEntry, ctranslate2, gguf, safetensors, sharded};
 use llmcl_codecs::role::Role;
 use llmcl_stages_api::artifact::{Artifact, BlobRef};
 use llmcl_stages_api::expr::{self, Env, Mode, Program};
@@ -25,8 +26,6 @@ const TENSORS: &str = "tensors";
 
 /// The index of a model in several safetensors files.
 const SHARD_INDEX: &str = "model.safetensors.index.json";
-/// What a GGUF file begins with.
-const GGUF: &[u8] = b"GGUF";
 /// The layer, in the expression, of a tensor that is in none.
 const NO_LAYER: i64 = -1;
 
@@ -74,7 +73,7 @@ impl StageKind for Select {
                 ty: PortType::File,
                 arity: Arity::One,
                 required: true,
-                about: "The files of a model: safetensors, in one file or in shards, or CTranslate2.",
+                about: "The files of a model: safetensors or GGUF, in one file or in several, or CTranslate2.",
             }],
             open: None,
             one_of: &[],
@@ -179,29 +178,18 @@ fn read_files(task: &TaskContext<'_>, artifact: &Artifact) -> Result<Vec<OpenFil
         return read_shards(task, artifact, &task.host.blob(index)?);
     }
     let mut files = Vec::new();
+    let mut formats = Vec::new();
     for file in artifact.files() {
         let blob = task.host.blob(file.blob)?;
-        let entries = match formats::detect(blob.bytes()) {
-            Some(Format::Safetensors) => safetensors::read(blob.bytes())
-                .map(|model| model.tensors)
-                .map_err(|error| failure::input(&file.name, &error))?,
-            Some(Format::Ctranslate2) => ctranslate2::read(blob.bytes())
-                .map(|model| model.tensors)
-                .map_err(|error| failure::input(&file.name, &error))?,
-            None if blob.bytes().starts_with(GGUF) => {
-                return Err(TaskError::input(format!(
-                    "{}: GGUF files cannot be read yet, only safetensors and CTranslate2",
-                    file.name
-                )));
-            }
-            None => continue,
-        };
-        files.push(OpenFile {
-            name: file.name.clone(),
-            reference: file.blob,
-            blob,
-            entries,
-        });
+        if let Some(format) = formats::detect(blob.bytes()) {
+            formats.push(format);
+            files.push(OpenFile {
+                name: file.name.clone(),
+                reference: file.blob,
+                blob,
+                entries: Vec::new(),
+            });
+        }
     }
     if files.is_empty() {
         let names: Vec<&str> = artifact
@@ -210,11 +198,48 @@ fn read_files(task: &TaskContext<'_>, artifact: &Artifact) -> Result<Vec<OpenFil
             .map(|file| file.name.as_str())
             .collect();
         return Err(TaskError::input(format!(
-            "none of these files is a safetensors or CTranslate2 model: {}",
+            "none of these files is a safetensors, CTranslate2 or GGUF model: {}",
             names.join(", ")
         )));
     }
+    let entries = read_entries(&files, &formats)?;
+    for (file, entries) in files.iter_mut().zip(entries) {
+        file.entries = entries;
+    }
     Ok(files)
+}
+
+/// The tensors of each file. GGUF files may be parts of a model, of which none may be missing.
+fn read_entries(
+    files: &[OpenFile],
+    formats: &[Format],
+) -> Result<Vec<Vec<TensorEntry>>, TaskError> {
+    let mut all = Vec::with_capacity(files.len());
+    let mut ggufs = Vec::new();
+    for (file, format) in files.iter().zip(formats) {
+        let bytes = file.blob.bytes();
+        let unsound = |error: &dyn Error| failure::input(&file.name, error);
+        all.push(match format {
+            Format::Safetensors => {
+                safetensors::read(bytes)
+                    .map_err(|error| unsound(&error))?
+                    .tensors
+            }
+            Format::Ctranslate2 => {
+                ctranslate2::read(bytes)
+                    .map_err(|error| unsound(&error))?
+                    .tensors
+            }
+            Format::Gguf => {
+                let gguf = gguf::read(bytes).map_err(|error| unsound(&error))?;
+                let entries = gguf.entries();
+                ggufs.push((file.name.as_str(), gguf));
+                entries
+            }
+        });
+    }
+    gguf::split::check(&ggufs).map_err(|error| TaskError::input(error.to_string()))?;
+    Ok(all)
 }
 
 fn read_shards(

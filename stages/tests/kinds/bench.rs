@@ -18,7 +18,8 @@ use serde_json::{Value as Json, json};
 use crate::support::host::TestHost;
 use crate::support::tables::names;
 use crate::support::weights::{
-    Weight, bf16_weights, cell, inputs, int, number, read_table, set_of, words,
+    Weight, bf16_weights, cast_to, cell, gguf, inputs, int, number, read_table, selected, set_of,
+    words,
 };
 use crate::support::wheel::sha256;
 use crate::support::{check, params, problems, run_with};
@@ -186,6 +187,59 @@ fn a_file_is_taken_as_bytes() {
     );
     let error = bench(&KIND, &host, "zstd_3", "file", &[("file", &two)]).unwrap_err();
     assert_eq!(error.message, "one file is needed, and 2 came in");
+}
+
+#[test]
+fn blocks_are_counted_by_their_bytes() {
+    let host = TestHost::new();
+    // Two rows of 2 blocks of 256 weights in 144 bytes; a row of 3 blocks of 32 in 34.
+    let (q4, q8) = (bf16_weights(2 * 144, 4), bf16_weights(51, 5));
+    let file = gguf(
+        &[],
+        &[
+            ("blk.0.ffn_down.weight", "Q4_K", &[2, 512], &q4),
+            ("output.weight", "Q8_0", &[1, 96], &q8),
+        ],
+    );
+    let file = host.store("model.gguf", &file);
+    let set = selected(&host, &file, "true").unwrap();
+    for unit in ["tensor", "file"] {
+        let outputs = bench(&KIND, &host, "zstd_3", unit, &[("tensors", &set)]).unwrap();
+        let results = read_table(&host, &outputs["results"]);
+        check_rows(&results);
+        let sum = |column| -> i64 {
+            (0..results.len())
+                .map(|row| int(&results, row, column))
+                .sum()
+        };
+        assert_eq!(
+            (sum("numel"), sum("bytes_in")),
+            (1024 + 96, 4 * 144 + 3 * 34)
+        );
+    }
+    let outputs = bench_set(&host, "zstd_3", &set).unwrap();
+    let results = read_table(&host, &outputs["results"]);
+    assert_eq!(cell(&results, 0, "dtype").as_text(), Some("Q4_K"));
+    assert_eq!(cell(&results, 1, "category").as_text(), Some("head"));
+    let (bytes_out, bits) = (
+        int(&results, 0, "bytes_out"),
+        number(&results, 0, "bits_per_weight"),
+    );
+    assert_eq!(bits, 8.0 * bytes_out as f64 / 1024.0);
+    // Those for floats say what they do not take.
+    for method in ["exponent_static", "exponent_mantissa_scaled", "bf16_split"] {
+        let error = bench_set(&host, method, &set).unwrap_err();
+        assert_eq!(error.kind, TaskErrorKind::Input);
+        assert_eq!(
+            error.message,
+            format!("`{method}` does not take Q4_K, the dtype of tensor `blk.0.ffn_down.weight`")
+        );
+    }
+    let error = cast_to(&host, &set, "BF16").unwrap_err();
+    assert_eq!(
+        error.message,
+        "tensor `blk.0.ffn_down.weight` is Q4_K and cannot be cast to BF16"
+    );
 }
 
 #[test]

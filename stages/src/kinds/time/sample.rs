@@ -46,12 +46,8 @@ impl<'a> Item<'a> {
 
     /// Divides it into two: as many whole elements as fit into `bytes`, as a row, and the rest.
     fn split(&self, bytes: u64) -> (Self, Self) {
-        let bits = u64::from(self.dtype.bits());
-        // The fewest elements that fill whole bytes.
-        let elements = (1..=8u64)
-            .find(|count| (bits * count).is_multiple_of(8))
-            .unwrap_or(8);
-        let step = bits * elements / 8;
+        let block = self.dtype.block();
+        let (elements, step) = (u64::from(block.elements), u64::from(block.bytes));
         let steps = bytes.min(self.bytes()) / step;
         let at = usize::try_from(steps * step).unwrap_or(self.data.len());
         let (front, back) = self.data.split_at(at.min(self.data.len()));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use llmcl_codecs::Dtype;
+use llmcl_codecs::formats::gguf::number_of;
 use llmcl_stages::kinds::{cast, select};
 use llmcl_stages_api::artifact::Artifact;
 use llmcl_stages_api::kind::StageKind;
@@ -63,6 +65,39 @@ pub(crate) fn ctranslate2(weights: &[Weight<'_>]) -> Vec<u8> {
         file.extend_from_slice(bytes);
     }
     file.extend_from_slice(&0u32.to_le_bytes());
+    file
+}
+
+/// A GGUF file of version 3, with numbers as metadata.
+pub(crate) fn gguf(metadata: &[(&str, u32)], weights: &[Weight<'_>]) -> Vec<u8> {
+    fn text(file: &mut Vec<u8>, text: &str) {
+        file.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        file.extend_from_slice(text.as_bytes());
+    }
+    let mut file = b"GGUF\x03\0\0\0".to_vec();
+    file.extend_from_slice(&(weights.len() as u64).to_le_bytes());
+    file.extend_from_slice(&(metadata.len() as u64).to_le_bytes());
+    for (key, number) in metadata {
+        text(&mut file, key);
+        file.extend_from_slice(&4u32.to_le_bytes());
+        file.extend_from_slice(&number.to_le_bytes());
+    }
+    let mut data: Vec<u8> = Vec::new();
+    for (name, dtype, shape, bytes) in weights {
+        text(&mut file, name);
+        file.extend_from_slice(&(shape.len() as u32).to_le_bytes());
+        for dim in shape.iter().rev() {
+            file.extend_from_slice(&dim.to_le_bytes());
+        }
+        // A number that no type has stands for one that is not known.
+        let number = Dtype::from_name(dtype).and_then(number_of).unwrap_or(999);
+        file.extend_from_slice(&number.to_le_bytes());
+        file.extend_from_slice(&(data.len() as u64).to_le_bytes());
+        data.extend_from_slice(bytes);
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    file.resize(file.len().next_multiple_of(32), 0);
+    file.extend_from_slice(&data);
     file
 }
 
