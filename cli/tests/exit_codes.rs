@@ -64,7 +64,7 @@ fn a_model_that_is_not_pinned_is_twenty_and_runs_nothing() {
     space.write(
         "paper.toml",
         "[corpus]\nname = \"paper\"\n[[model]]\nname = \"gpt2\"\nfamily = \"gpt2\"\nrole = \"test\"\n\
-         pinned = false\nhf = { repo = \"openai-community/gpt2\", files = [\"model.safetensors\"] }\n",
+         format = \"safetensors\"\npinned = false\nhf = { repo = \"openai-community/gpt2\", files = [\"model.safetensors\"] }\n",
     );
     let run = space.run("small.toml", &["--set", "axes.model.corpus=paper.toml"]);
     assert_eq!(run.code, Some(20), "{}", run.messages);
