@@ -252,13 +252,15 @@ fn follow<'a>(
     labels: Option<&'a BTreeMap<String, BTreeMap<String, Value>>>,
     fields: &[Name],
 ) -> &'a Value {
-    let (Some(labels), Some((first, rest))) = (labels, fields.split_first()) else {
-        return label(fields.iter().fold(value, |v, field| v.field(&field.text)));
+    let Some((first, rest)) = fields.split_first() else {
+        return label(value);
     };
-    let start = match value {
-        Value::None => return &NONE,
+    let start = match (value, labels) {
+        (Value::None, _) => return &NONE,
+        (Value::Record(_), None) => value.field(&first.text),
+        // A label is the name of its value. No other field of the axis may be read, and there are no labels then.
         _ if first.text == "name" => value,
-        Value::Text(text) => labels
+        (Value::Text(text), Some(labels)) => labels
             .get(text)
             .and_then(|record| record.get(&first.text))
             .unwrap_or(&NONE),

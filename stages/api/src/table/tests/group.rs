@@ -265,3 +265,16 @@ fn a_statistic_that_some_resamples_lack_has_no_interval() {
         ["{\"x\":100,\"interval_note\":\"no interval of `x`: it has no value for a resample\"}"]
     );
 }
+
+#[test]
+fn the_name_of_a_label_is_read_without_other_fields() {
+    let axes = AxisFields::new();
+    let statistics = named(&[("n", "count(method.name == 'b')")]);
+    let aggregates = Aggregates {
+        group_by: &[],
+        statistics: &statistics,
+        bootstrap: None,
+    };
+    let counted = aggregate(&rows(), &aggregates, &context(&axes)).unwrap();
+    assert_eq!(lines(&counted), ["{\"n\":4}"]);
+}
