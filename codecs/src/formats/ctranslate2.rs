@@ -27,6 +27,7 @@ use std::collections::HashSet;
 use thiserror::Error;
 
 use super::TensorEntry;
+use super::fields::{self, Missing};
 use crate::tensor::Dtype;
 
 /// Newest version that is read.
@@ -155,7 +156,7 @@ pub enum Ctranslate2Error {
 /// Whether the first bytes look like a CTranslate2 model of version 2 or later: a version, and the name of a
 /// specification.
 pub fn looks_like(file: &[u8]) -> bool {
-    let mut fields = Fields { file, at: 0 };
+    let mut fields = Fields::new(file);
     let version = fields.u32("version");
     let spec = fields.text("specification");
     matches!(version, Ok(2..=VERSION_MAX))
@@ -168,7 +169,7 @@ pub fn looks_like(file: &[u8]) -> bool {
 ///
 /// One for each way in which a file can be unsound, see [`Ctranslate2Error`].
 pub fn read(file: &[u8]) -> Result<Ctranslate2, Ctranslate2Error> {
-    let mut fields = Fields { file, at: 0 };
+    let mut fields = Fields::new(file);
     let version = fields.u32("version")?;
     if !(1..=VERSION_MAX).contains(&version) {
         return Err(Ctranslate2Error::Version {
@@ -222,7 +223,7 @@ pub fn read(file: &[u8]) -> Result<Ctranslate2, Ctranslate2Error> {
             aliases,
         }),
         found => Err(Ctranslate2Error::Trailing {
-            at: fields.at,
+            at: fields.at(),
             found,
         }),
     }
@@ -239,7 +240,7 @@ fn variable(
     for _ in 0..rank {
         shape.push(u64::from(fields.u32("dimension")?));
     }
-    let at = fields.at;
+    let at = fields.at();
     let [id] = fields.array("type")?;
     let dtype = match (version >= 4, id) {
         (true, 0) | (false, 4) => Dtype::F32,
@@ -262,7 +263,7 @@ fn variable(
     } else {
         length * u64::from(id)
     };
-    let offset = fields.at;
+    let offset = fields.at();
     let Some(expected) = dtype.bytes_for(&shape) else {
         return Err(Ctranslate2Error::ShapeSize {
             variable: name,
@@ -290,45 +291,29 @@ fn variable(
 }
 
 /// The file from a position on.
-struct Fields<'a> {
-    file: &'a [u8],
-    at: u64,
+type Fields<'a> = fields::Fields<'a, Ctranslate2Error>;
+
+impl From<Missing> for Ctranslate2Error {
+    fn from(missing: Missing) -> Self {
+        let Missing {
+            what,
+            at,
+            expected,
+            found,
+        } = missing;
+        Ctranslate2Error::Truncated {
+            what,
+            at,
+            expected,
+            found,
+        }
+    }
 }
 
-impl<'a> Fields<'a> {
-    fn left(&self) -> u64 {
-        self.file.len() as u64 - self.at
-    }
-
-    fn take(&mut self, count: u64, what: &'static str) -> Result<&'a [u8], Ctranslate2Error> {
-        let range = usize::try_from(self.at)
-            .ok()
-            .zip(usize::try_from(self.at.saturating_add(count)).ok());
-        let taken = range
-            .and_then(|(start, end)| self.file.get(start..end))
-            .ok_or(Ctranslate2Error::Truncated {
-                what,
-                at: self.at,
-                expected: count,
-                found: self.left(),
-            })?;
-        self.at += count;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Ctranslate2Error> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N as u64, what)?);
-        Ok(array)
-    }
-
-    fn u32(&mut self, what: &'static str) -> Result<u32, Ctranslate2Error> {
-        Ok(u32::from_le_bytes(self.array(what)?))
-    }
-
+impl fields::Fields<'_, Ctranslate2Error> {
     /// A text, and where it begins.
     fn text(&mut self, what: &'static str) -> Result<(u64, String), Ctranslate2Error> {
-        let at = self.at;
+        let at = self.at();
         let length = u16::from_le_bytes(self.array(what)?);
         let bytes = self.take(u64::from(length), what)?;
         match bytes.split_last() {

@@ -4,6 +4,7 @@
 //! the length of each is what its type and shape say.
 
 pub mod ctranslate2;
+mod fields;
 pub mod gguf;
 pub mod safetensors;
 pub mod sharded;
