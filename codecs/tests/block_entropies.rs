@@ -1,10 +1,5 @@
 //! Entropies of blocks: by hand, and in pieces.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
 use llmcl_codecs::blocks::{Q4_1, Q4K, Q5_0, Q6K, Q8_0};
 use llmcl_codecs::entropy::{
     BlockEntropy, BlockField, BlockHistogram, BlockLayout, EntropyError, entropy_bits,
@@ -159,8 +154,7 @@ fn blocks_of_32_by_hand() {
     let quants = every_fourth(0, 16);
     let found = measure(BlockLayout::Q5_0, &Q5_0 { d: 1, quants }.to_bytes());
     close(found.bits, 5.5);
-    // Of 32 before each weight: means of 1, 1/2, 1/3, 1/4 and so on. Weights 4k + 1 have (k + 1)/(4k + 1), weights
-    // 4k + 4 have a quarter: class 4, all eight of which but the last are extremes, with those of means below 5/16.
+    // Of the weights before one, rounded up a quarter lie at the end, the others in the middle.
     let class = |place: u32| 16 * place.div_ceil(4) / place;
     let mut classes = [[0u64; 2]; 17];
     for place in 1..32 {

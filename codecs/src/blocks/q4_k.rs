@@ -139,8 +139,8 @@ mod tests {
     fn scales_and_minima_by_hand() {
         let mut bytes = [0; Q4K::BYTES];
         // Group 1: scale 5, minimum 6. Group 5: scale 0b10_0011, minimum 0b01_1100.
-        bytes[5] = 0b10_00_0101;
-        bytes[9] = 0b01_00_0110;
+        bytes[5] = 0b1000_0101;
+        bytes[9] = 0b0100_0110;
         bytes[13] = 0b1100_0011;
         let block = Q4K::from_bytes(&bytes);
         assert_eq!(block.scales, [0, 5, 0, 0, 0, 0b10_0011, 0, 0]);
