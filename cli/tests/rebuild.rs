@@ -172,10 +172,10 @@ fn a_change_of_code_runs_what_runs_that_code() {
     );
 
     // A comment in a kind's leaf: its tasks run, and as they put out the same, nothing after them.
-    let atlas = fs::read_to_string(repository().join("stages/src/kinds/atlas.rs")).unwrap();
+    let atlas = fs::read_to_string(repository().join("stages/src/kinds/atlas/mod.rs")).unwrap();
     let first_line = atlas.lines().next().unwrap();
     copy.edit(
-        "stages/src/kinds/atlas.rs",
+        "stages/src/kinds/atlas/mod.rs",
         first_line,
         &format!("{first_line} Changed."),
     );

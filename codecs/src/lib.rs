@@ -5,6 +5,7 @@
 //!
 //! * [`formats`] finds the tensors of a file: name, [`Dtype`], shape and place.
 //! * [`role`] says what a tensor does in a transformer.
+//! * [`blocks`] takes the blocks of GGUF's quantised types apart.
 //! * [`cast`] rounds floats to narrower ones.
 //! * [`entropy`] measures what can be gained.
 //! * [`chunked`] codes a tensor in chunks, each decodable by itself, for containers.
@@ -15,6 +16,7 @@
 
 pub mod accounting;
 mod bits;
+pub mod blocks;
 pub mod bytes;
 pub mod cast;
 pub mod chunked;

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::counts::{code_length_bits, entropy_bits};
 use crate::float::FloatLayout;
+use crate::tensor::Dtype;
 
 const WORDS: usize = 1 << 16;
 
@@ -17,7 +18,15 @@ pub enum EntropyError {
         /// Bytes of the data.
         found: u64,
     },
-    /// There is no word to say something about.
+    /// The data is no whole number of blocks.
+    #[error("{found} bytes are no whole number of {dtype} blocks")]
+    Blocks {
+        /// The type of the blocks.
+        dtype: Dtype,
+        /// Bytes of the data.
+        found: u64,
+    },
+    /// There is nothing to say something about.
     #[error("there are no weights")]
     Empty,
 }
