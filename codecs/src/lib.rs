@@ -16,10 +16,12 @@
 
 pub mod accounting;
 mod bits;
+mod block_coding;
 pub mod blocks;
 pub mod bytes;
 pub mod cast;
 pub mod chunked;
+mod chunked_unit;
 pub mod entropy;
 pub mod error;
 pub mod float;

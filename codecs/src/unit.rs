@@ -19,20 +19,30 @@ pub fn check_tensors(method: &dyn Method, tensors: &[TensorView<'_>]) -> Result<
                 dtype: tensor.dtype,
             });
         }
-        let expected = tensor.dtype.bytes_for(tensor.shape);
-        let found = tensor.data.len() as u64;
-        if expected != Some(found) {
-            return Err(EncodeError::TensorLength {
-                tensor: tensor.name.to_owned(),
-                dtype: tensor.dtype,
-                shape: tensor.shape.to_vec(),
-                expected,
-                found,
-            });
-        }
+        let found = check_tensor(tensor)?;
         total = total.checked_add(found).ok_or(EncodeError::UnitLength)?;
     }
     Ok(total)
+}
+
+/// Holds the data of a tensor against its shape, and returns its length.
+///
+/// # Errors
+///
+/// [`EncodeError::TensorLength`].
+pub fn check_tensor(tensor: &TensorView<'_>) -> Result<u64, EncodeError> {
+    let expected = tensor.dtype.bytes_for(tensor.shape);
+    let found = tensor.data.len() as u64;
+    if expected == Some(found) {
+        return Ok(found);
+    }
+    Err(EncodeError::TensorLength {
+        tensor: tensor.name.to_owned(),
+        dtype: tensor.dtype,
+        shape: tensor.shape.to_vec(),
+        expected,
+        found,
+    })
 }
 
 /// Refuses a profile for a method that uses none, at encoding.

@@ -5,6 +5,8 @@ mod bf16_split_ctx;
 mod bf16_split_mixture;
 mod bf16_split_xz;
 mod bf16_split_zstd;
+mod block_context;
+mod block_static;
 mod byte_split_zstd;
 mod exponent_mantissa_profiled;
 mod exponent_mantissa_scaled;

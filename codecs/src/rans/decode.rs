@@ -16,7 +16,7 @@ const WHAT: &str = "rANS stream";
 /// distance from the symbol's first (12 bits). The slots of one class stand after those of another.
 #[derive(Clone, Debug)]
 pub struct DecoderTable {
-    slots: Vec<[u32; SLOTS]>,
+    pub(super) slots: Vec<[u32; SLOTS]>,
 }
 
 impl DecoderTable {
@@ -127,62 +127,115 @@ pub(super) fn decode_lanes<const LANES: usize, C: Consumer>(
         Option<&[[u8; LANES]]>,
     ) -> usize,
 ) -> Result<(), DecodeError> {
-    let start = reader.at();
-    let words = reader.varint("number of words")?;
-    let mut lanes = Lanes {
-        states: [0; LANES],
-        words: &[],
-    };
-    for state in &mut lanes.states {
-        *state = u32::from_le_bytes(reader.array("rANS state")?);
-    }
-    lanes.words = reader
-        .take(words.saturating_mul(2), "rANS words")?
-        .as_chunks()
-        .0;
-
+    let mut decoder = LaneDecoder::start(reader)?;
     let (mut symbols, mut classes) = ([0; BLOCK], [0; BLOCK]);
-    let mut missing = false;
     for at in (0..count).step_by(BLOCK) {
         let length = BLOCK.min(count - at);
         let (symbols, classes) = (&mut symbols[..length], &mut classes[..length]);
-        let groups = symbols.as_chunks_mut().0;
-        let done = if C::CLASSED {
+        if C::CLASSED {
             consumer.classes(at, classes);
-            by_vectors(
-                &table.slots,
-                &mut lanes,
-                groups,
-                Some(classes.as_chunks().0),
-            )
+            decoder.run(&table.slots, Some(classes), symbols, &by_vectors);
         } else {
-            by_vectors(&table.slots, &mut lanes, groups, None)
-        };
-        let groups = symbols.chunks_mut(LANES).zip(classes.chunks(LANES));
-        for (symbols, classes) in groups.skip(done) {
-            missing |= lanes.decode_group(&table.slots, symbols, classes);
+            decoder.run(&table.slots, None, symbols, &by_vectors);
         }
         consumer.take(at, symbols)?;
     }
-    let refuse = |expected, found| DecodeError::Field {
-        what: WHAT,
-        at: start,
-        expected,
-        found,
-    };
-    if missing || !lanes.words.is_empty() {
-        return Err(refuse("of as many words as its symbols take", words));
+    decoder.finish()
+}
+
+/// A stream on its way to symbols.
+pub(super) struct LaneDecoder<'a, const LANES: usize> {
+    lanes: Lanes<'a, LANES>,
+    /// Whether words were missing; they were zero then.
+    missing: bool,
+    /// Where the stream begins, and of how many words it says that it is.
+    start: u64,
+    words: u64,
+}
+
+impl<'a, const LANES: usize> LaneDecoder<'a, LANES> {
+    /// Takes a written form.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Truncated`] where bytes are missing.
+    pub(super) fn start(reader: &mut ByteReader<'a>) -> Result<Self, DecodeError> {
+        let start = reader.at();
+        let words = reader.varint("number of words")?;
+        let mut lanes = Lanes {
+            states: [0; LANES],
+            words: &[],
+        };
+        for state in &mut lanes.states {
+            *state = u32::from_le_bytes(reader.array("rANS state")?);
+        }
+        let taken = reader.take(words.saturating_mul(2), "rANS words")?;
+        lanes.words = taken.as_chunks().0;
+        Ok(LaneDecoder {
+            lanes,
+            missing: false,
+            start,
+            words,
+        })
     }
-    match lanes.states.iter().find(|&&state| state != LEAST_STATE) {
-        Some(&state) => Err(refuse("such that every state ends at 65536", state.into())),
-        None => Ok(()),
+
+    /// Decodes the next symbols, the first of them in the first lane. Without classes, all are of the first.
+    #[inline]
+    pub(super) fn run(
+        &mut self,
+        slots: &[[u32; SLOTS]],
+        classes: Option<&[u8]>,
+        symbols: &mut [u8],
+        by_vectors: &impl Fn(
+            &[[u32; SLOTS]],
+            &mut Lanes<'_, LANES>,
+            &mut [[u8; LANES]],
+            Option<&[[u8; LANES]]>,
+        ) -> usize,
+    ) {
+        let groups = symbols.as_chunks_mut().0;
+        let whole = classes.map(|classes| classes.as_chunks().0);
+        let done = LANES * by_vectors(slots, &mut self.lanes, groups, whole);
+        let rest = symbols.get_mut(done..).unwrap_or(&mut []);
+        for (number, symbols) in rest.chunks_mut(LANES).enumerate() {
+            let at = done + number * LANES;
+            let classes = classes.and_then(|classes| classes.get(at..));
+            self.missing |= self.lanes.decode_group(slots, symbols, classes);
+        }
+    }
+
+    /// Checks that this was all of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Field`] where states and words do not fit together.
+    pub(super) fn finish(self) -> Result<(), DecodeError> {
+        let refuse = |expected, found| DecodeError::Field {
+            what: WHAT,
+            at: self.start,
+            expected,
+            found,
+        };
+        if self.missing || !self.lanes.words.is_empty() {
+            return Err(refuse("of as many words as its symbols take", self.words));
+        }
+        let mut states = self.lanes.states.iter();
+        match states.find(|&&state| state != LEAST_STATE) {
+            Some(&state) => Err(refuse("such that every state ends at 65536", state.into())),
+            None => Ok(()),
+        }
     }
 }
 
 impl<const LANES: usize> Lanes<'_, LANES> {
     /// Decodes up to one symbol a lane. Returns whether words were missing; they were zero then.
     #[inline(always)]
-    fn decode_group(&mut self, slots: &[[u32; SLOTS]], symbols: &mut [u8], classes: &[u8]) -> bool {
+    fn decode_group(
+        &mut self,
+        slots: &[[u32; SLOTS]],
+        symbols: &mut [u8],
+        classes: Option<&[u8]>,
+    ) -> bool {
         // A word a lane at most, so that no lane needs to look whether there is one.
         let mut window = [[0; 2]; LANES];
         match self.words.first_chunk() {
@@ -195,7 +248,9 @@ impl<const LANES: usize> Lanes<'_, LANES> {
         }
         let mut taken = 0;
         let last = slots.last();
-        for ((state, symbol), &class) in self.states.iter_mut().zip(symbols).zip(classes) {
+        for (lane, (state, symbol)) in self.states.iter_mut().zip(symbols).enumerate() {
+            let class = classes.and_then(|classes| classes.get(lane));
+            let class = class.copied().unwrap_or_default();
             let of_class = slots.get(usize::from(class)).or(last);
             let slot = of_class.map_or(0, |slots| slots[*state as usize % SLOTS]);
             let frequency = (slot >> 8 & (SLOTS as u32 - 1)) + 1;

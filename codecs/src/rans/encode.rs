@@ -134,38 +134,69 @@ pub(super) fn encode_lanes<const LANES: usize>(
     out: &mut Vec<u8>,
     by_vectors: impl FnOnce(&mut [u32; LANES], &mut WordStack<'_>, usize) -> usize,
 ) {
-    let mut states = [LEAST_STATE; LANES];
-    // A symbol gives a word at most, and vectors need room for those that they do not give.
-    words.resize(symbols.len() + LANES, 0);
-    let mut stack = WordStack {
-        first: words.len(),
-        space: words,
-    };
-    let last = tables.last();
-    let portable = |states: &mut [u32; LANES], stack: &mut WordStack<'_>, group: usize| {
-        let at = group * LANES;
-        let group = symbols.get(at..).unwrap_or(&[]).iter().take(LANES);
-        let classes = classes.get(at..).unwrap_or(&[]);
-        for (lane, (state, &symbol)) in states.iter_mut().zip(group).enumerate().rev() {
-            let class = classes.get(lane).copied().unwrap_or_default();
-            let Some(table) = tables.get(usize::from(class)).or(last) else {
-                continue;
-            };
-            push(table.0[usize::from(symbol)], state, stack);
+    let mut encoder = LaneEncoder::<LANES>::new(symbols.len(), words);
+    encoder.run(symbols, classes, tables, by_vectors);
+    encoder.finish(out);
+}
+
+/// What has been encoded into lanes: from the last symbol on.
+pub(super) struct LaneEncoder<'a, const LANES: usize> {
+    states: [u32; LANES],
+    stack: WordStack<'a>,
+}
+
+impl<'a, const LANES: usize> LaneEncoder<'a, LANES> {
+    /// Gets ready for `most` symbols. `words` is scratch space.
+    pub(super) fn new(most: usize, words: &'a mut Vec<u16>) -> Self {
+        // A symbol gives a word at most, and vectors need room for those that they do not give.
+        words.resize(most + LANES, 0);
+        LaneEncoder {
+            states: [LEAST_STATE; LANES],
+            stack: WordStack {
+                first: words.len(),
+                space: words,
+            },
         }
-    };
-    // A stack: what is encoded last is decoded first.
-    let groups = symbols.len() / LANES;
-    portable(&mut states, &mut stack, groups);
-    let left = groups - by_vectors(&mut states, &mut stack, groups);
-    for group in (0..left).rev() {
-        portable(&mut states, &mut stack, group);
     }
-    let first = stack.first;
-    write_varint(out, (words.len() - first) as u64);
-    out.extend(states.iter().flat_map(|state| state.to_le_bytes()));
-    let given = words.get(first..).unwrap_or(&[]);
-    out.extend(given.iter().flat_map(|word| word.to_le_bytes()));
+
+    /// Encodes symbols, the first of them in the first lane, that come before those which were encoded until now.
+    pub(super) fn run(
+        &mut self,
+        symbols: &[u8],
+        classes: &[u8],
+        tables: &[EncoderTable],
+        by_vectors: impl FnOnce(&mut [u32; LANES], &mut WordStack<'_>, usize) -> usize,
+    ) {
+        let LaneEncoder { states, stack } = self;
+        let last = tables.last();
+        let portable = |states: &mut [u32; LANES], stack: &mut WordStack<'_>, group: usize| {
+            let at = group * LANES;
+            let group = symbols.get(at..).unwrap_or(&[]).iter().take(LANES);
+            let classes = classes.get(at..).unwrap_or(&[]);
+            for (lane, (state, &symbol)) in states.iter_mut().zip(group).enumerate().rev() {
+                let class = classes.get(lane).copied().unwrap_or_default();
+                let Some(table) = tables.get(usize::from(class)).or(last) else {
+                    continue;
+                };
+                push(table.0[usize::from(symbol)], state, stack);
+            }
+        };
+        // A stack: what is encoded last is decoded first.
+        let groups = symbols.len() / LANES;
+        portable(states, stack, groups);
+        let left = groups - by_vectors(states, stack, groups);
+        for group in (0..left).rev() {
+            portable(states, stack, group);
+        }
+    }
+
+    /// Appends the written form.
+    pub(super) fn finish(self, out: &mut Vec<u8>) {
+        let given = self.stack.space.get(self.stack.first..).unwrap_or(&[]);
+        write_varint(out, given.len() as u64);
+        out.extend(self.states.iter().flat_map(|state| state.to_le_bytes()));
+        out.extend(given.iter().flat_map(|word| word.to_le_bytes()));
+    }
 }
 
 /// Encodes a symbol into a state.

@@ -27,9 +27,9 @@ const MOST_MORE: usize = (1 << LENGTH_BITS) - 1;
 /// 2^P; the coder's are 2^(12 − P) times as large. Short sequences take a lower precision, as their counts say little.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frequencies {
-    precision: u32,
+    pub(super) precision: u32,
     /// Adding up to 2^precision.
-    written: [u16; 256],
+    pub(super) written: [u16; 256],
 }
 
 impl Frequencies {
@@ -43,8 +43,16 @@ impl Frequencies {
         if total == 0 {
             return None;
         }
-        let precision =
-            (u64::BITS - (total - 1).leading_zeros()).clamp(LEAST_PRECISION, SCALE_BITS);
+        let precision = u64::BITS - (total - 1).leading_zeros();
+        Frequencies::fit_to(counts, precision.clamp(LEAST_PRECISION, SCALE_BITS))
+    }
+
+    /// The same with a precision, which leaves room for all symbols that occur.
+    pub(super) fn fit_to(counts: &[u32; 256], precision: u32) -> Option<Frequencies> {
+        let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
+        if total == 0 {
+            return None;
+        }
         let scale = 1u64 << precision;
         let mut written = [0u16; 256];
         let mut given = 0;

@@ -24,10 +24,13 @@ mod avx512;
 mod decode;
 mod encode;
 mod frequencies;
+mod related;
+mod runs;
 
 pub use decode::{BLOCK, Consumer, DecoderTable, decode};
 pub use encode::{EncoderTable, encode, encode_classed};
 pub use frequencies::{Frequencies, SCALE_BITS};
+pub(crate) use runs::{RunDecoder, Runs};
 
 /// Lanes of sequences of [`WIDE_FROM`] symbols or more.
 pub const WIDE_LANES: usize = 64;
