@@ -7,9 +7,7 @@ use std::path::PathBuf;
 
 use llmcl_codecs::{Dtype, cast, resolve};
 
-use crate::common::{
-    Content, Noise, Tensor, decode, encode, profile, repeated, was_bf16, weights_of,
-};
+use crate::common::{Content, Noise, Tensor, decode, encode, profile, repeated, was_bf16};
 
 const METHODS: &[(&str, u32)] = &[
     ("qb_mixture_k4", 1),
