@@ -1,11 +1,12 @@
-//! Ratio and speed of methods on a model file, its floats cast to bf16.
+//! Ratio and speed of methods on a model file.
 //!
 //! ```text
-//! cargo run --release -p llmcl-codecs --example measure -- FILE [METHOD]...
+//! cargo run --release -p llmcl-codecs --example measure -- FILE [METHOD[=PROFILE]]...
 //! ```
 //!
-//! Each tensor of F32, F16 or BF16 is cast to BF16; all of them are one unit. Every method's output is decoded and
-//! compared. Speeds are of original bytes (MB are 10^6 bytes), in one thread, from memory to memory, the best of the
+//! Each tensor of F32, F16 or BF16 is cast to BF16; all of them are one unit. A method that does not take BF16 gets the
+//! tensors that it takes, as they are, or the whole file as bytes, and what it says of its streams is printed. Every
+//! method's output is decoded and compared. The median is that of the ratios of tensors by themselves. Speeds are of original bytes (MB are 10^6 bytes), in one thread, from memory to memory, the best of the
 //! repetitions that fit two seconds.
 
 #![expect(clippy::print_stdout, reason = "printing figures is what it is for")]
@@ -37,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => return Err("a file of no format that is read".into()),
     };
     let unit = cast_all(&file, &entries)?;
-    let tensors: Vec<TensorView<'_>> = unit
+    let floats: Vec<TensorView<'_>> = unit
         .iter()
         .map(|(entry, data)| TensorView {
             name: &entry.name,
@@ -48,11 +49,30 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let bytes: usize = unit.iter().map(|(_, data)| data.len()).sum();
     println!("{path}: {} tensors, {bytes} bytes as bf16", unit.len());
-    print_entropies(&tensors)?;
+    print_entropies(&floats)?;
     println!("{} families: {}", FAMILIES.len(), patterns().join(", "));
-    println!("method ratio payload tables container encode_MB/s decode_MB/s");
+    println!("method ratio median payload tables container encode_MB/s decode_MB/s");
+    let length = [file.len() as u64];
+    let whole = TensorView {
+        name: "file",
+        dtype: Dtype::U8,
+        shape: &length,
+        data: &file,
+    };
     for name in names {
-        measure(&*resolve(&name, &BTreeMap::new())?, &tensors, bytes)?;
+        let (name, profile) = match name.split_once('=') {
+            Some((name, path)) => (name, Some(std::fs::read(path)?)),
+            None => (name.as_str(), None),
+        };
+        let method = resolve(name, &BTreeMap::new())?;
+        let views = entries.iter().filter_map(|entry| entry.view(&file));
+        let taken: Vec<_> = views.filter(|view| method.takes(view.dtype)).collect();
+        let tensors = match (method.takes(Dtype::Bf16), method.takes(Dtype::U8)) {
+            (true, _) => floats.as_slice(),
+            (false, true) => &[whole],
+            (false, false) => &taken,
+        };
+        measure(&*method, profile.as_deref(), tensors)?;
     }
     Ok(())
 }
@@ -115,28 +135,41 @@ fn print_entropies(tensors: &[TensorView<'_>]) -> Result<(), Box<dyn Error>> {
 
 fn measure(
     method: &dyn Method,
+    profile: Option<&[u8]>,
     tensors: &[TensorView<'_>],
-    bytes: usize,
 ) -> Result<(), Box<dyn Error>> {
+    let bytes: usize = tensors.iter().map(|tensor| tensor.data.len()).sum();
     let mut encoded = Vec::new();
     let mut accounting = Default::default();
     let encoding = best(|| {
         encoded.clear();
-        accounting = method.encode(tensors, None, &mut encoded)?;
+        accounting = method.encode(tensors, profile, &mut encoded)?;
         Ok(())
     })?;
     let mut decoded = Vec::with_capacity(bytes);
     let decoding = best(|| {
         decoded.clear();
-        Ok(method.decode(&encoded, None, &mut decoded)?)
+        Ok(method.decode(&encoded, profile, &mut decoded)?)
     })?;
     let original = tensors.iter().flat_map(|tensor| tensor.data);
     if !original.eq(&decoded) {
         return Err(format!("{} lost a bit", method.name()).into());
     }
+    let mut ratios = vec![bytes as f64 / encoded.len() as f64];
+    if tensors.len() > 1 {
+        ratios.clear();
+        let mut out = Vec::new();
+        for tensor in tensors.iter().filter(|tensor| !tensor.data.is_empty()) {
+            out.clear();
+            method.encode(&[*tensor], profile, &mut out)?;
+            ratios.push(tensor.data.len() as f64 / out.len() as f64);
+        }
+        ratios.sort_by(f64::total_cmp);
+    }
+    let median = ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN);
     let speed = |time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
     println!(
-        "{} {:.4} {} {} {} {:.0} {:.0}",
+        "{} {:.4} {median:.4} {} {} {} {:.0} {:.0}",
         method.name(),
         bytes as f64 / encoded.len() as f64,
         accounting.payload,

@@ -29,6 +29,7 @@ mod floats;
 pub mod formats;
 pub mod method;
 pub mod methods;
+mod mixture;
 mod numbered;
 #[cfg(feature = "openzl")]
 mod openzl;

@@ -18,6 +18,7 @@ mod openzl_bfloat16_deconstruct;
 mod openzl_float16_deconstruct;
 #[cfg(feature = "openzl")]
 mod openzl_le_u16;
+mod qb_mixture_k4;
 mod xz;
 mod zstd;
 

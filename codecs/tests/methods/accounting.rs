@@ -2,7 +2,7 @@
 
 use llmcl_codecs::Dtype;
 
-use crate::common::{Content, encode, halves, methods};
+use crate::common::{Content, encode, fitting, methods, types};
 
 /// More than lengths and marks of a tensor of this size take, and less than any table does.
 const MOST_CONTAINER: u64 = 24;
@@ -12,11 +12,11 @@ const MOST_CONTAINER: u64 = 24;
 #[test]
 fn no_learnt_parameter_hides_in_a_container_header() {
     for method in methods() {
-        for dtype in halves(&*method) {
+        for dtype in types(&*method) {
             let counts: Vec<u64> = Content::ALL
                 .iter()
                 .map(|content| {
-                    let tensor = content.tensor(dtype, &[40_009]);
+                    let tensor = content.tensor(dtype, &fitting(dtype, &[40_009]));
                     let (encoded, accounting) = encode(&*method, &[tensor]);
                     assert!(
                         accounting.container <= MOST_CONTAINER,

@@ -1,8 +1,15 @@
 //! What the tests of all methods share: the methods, tensors to try them on, and a decoder that stops.
 
+#[path = "made.rs"]
+mod made;
+#[path = "../gguf/writer.rs"]
+#[expect(dead_code, reason = "shared with the tests of the reader")]
+mod writer;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use llmcl_codecs::blocks::BlockLayout;
 use llmcl_codecs::bytes::LimitedWriter;
 use llmcl_codecs::method::family_of;
 use llmcl_codecs::methods::FAMILIES;
@@ -29,19 +36,48 @@ pub(crate) fn profile(method: &dyn Method) -> Option<Vec<u8>> {
     family.needs_profile().then(|| {
         let mut learnt = LEARNT.lock().unwrap();
         let profile = learnt.entry(name.clone()).or_insert_with(|| {
-            let weights = Content::Weights.tensor(Dtype::Bf16, &[30_011]);
-            family.train(&name, &[weights.view()]).unwrap().unwrap()
+            // What a method does not learn from, it passes over.
+            let tensors: Vec<Tensor> = match method.takes(Dtype::Bf16) {
+                true => vec![Content::Weights.tensor(Dtype::Bf16, &[30_011])],
+                false => BlockLayout::ALL
+                    .map(|layout| weights_of(layout.dtype(), &[30_011]))
+                    .into(),
+            };
+            let views: Vec<_> = tensors.iter().map(Tensor::view).collect();
+            family.train(&name, &views).unwrap().unwrap()
         });
         profile.clone()
     })
 }
 
-/// The floats of two bytes that the method takes: at least one of both.
-pub(crate) fn halves(method: &dyn Method) -> Vec<Dtype> {
-    let mut halves = vec![Dtype::Bf16, Dtype::F16];
-    halves.retain(|dtype| method.takes(*dtype));
-    assert!(!halves.is_empty(), "{}", method.name());
-    halves
+/// Types that the method takes and is made for, one at least: floats of two bytes and blocks, or else plain bytes. One
+/// that takes plain bytes as well takes all types alike, so that floats are enough.
+pub(crate) fn types(method: &dyn Method) -> Vec<Dtype> {
+    let blocks = BlockLayout::ALL.map(BlockLayout::dtype);
+    let mut types = vec![Dtype::Bf16, Dtype::F16];
+    if !method.takes(Dtype::U8) {
+        types.extend(blocks);
+    }
+    types.retain(|dtype| method.takes(*dtype));
+    if types.is_empty() {
+        types.push(Dtype::U8);
+    }
+    assert!(method.takes(types[0]), "{}", method.name());
+    types
+}
+
+/// A shape with its rows filled up to whole blocks of the type.
+pub(crate) fn fitting(dtype: Dtype, shape: &[u64]) -> Vec<u64> {
+    let mut shape = shape.to_vec();
+    if let Some(row) = shape.last_mut() {
+        *row = row.next_multiple_of(dtype.block().elements.into());
+    }
+    shape
+}
+
+/// Weights, of a shape as near to this one as the type allows.
+pub(crate) fn weights_of(dtype: Dtype, shape: &[u64]) -> Tensor {
+    Content::Weights.tensor(dtype, &fitting(dtype, shape))
 }
 
 /// A tensor that owns what it is made of.
@@ -93,9 +129,12 @@ pub(crate) enum Content {
     Weights,
     Nans,
     Ramp,
+    /// A sound GGUF file, filled up to the length; only of plain bytes, and not if there are too few for a file.
+    File,
 }
 
 impl Content {
+    /// Every content that tensors of any type can have.
     pub(crate) const ALL: [Content; 6] = [
         Content::Zeros,
         Content::Constant,
@@ -105,11 +144,29 @@ impl Content {
         Content::Ramp,
     ];
 
+    /// Every content that tensors of this type can have.
+    pub(crate) fn of(dtype: Dtype) -> Vec<Content> {
+        let file = (dtype == Dtype::U8).then_some(Content::File);
+        Content::ALL.into_iter().chain(file).collect()
+    }
+
     /// A tensor of this content.
     pub(crate) fn tensor(self, dtype: Dtype, shape: &[u64]) -> Tensor {
         let bytes = dtype.bytes_for(shape).unwrap() as usize;
         let mut noise = Noise(bytes as u64);
-        let data = match self {
+        let data = match (self, BlockLayout::of(dtype)) {
+            (Content::Weights, Some(layout)) => made::blocks(layout, bytes, &mut noise),
+            _ => self.bytes(bytes, &mut noise),
+        };
+        Tensor {
+            dtype,
+            shape: shape.to_vec(),
+            data,
+        }
+    }
+
+    fn bytes(self, bytes: usize, noise: &mut Noise) -> Vec<u8> {
+        match self {
             Content::Zeros => vec![0; bytes],
             Content::Constant => [0x3d, 0xbc].into_iter().cycle().take(bytes).collect(),
             Content::Noise => (0..bytes).map(|_| noise.next() as u8).collect(),
@@ -125,11 +182,7 @@ impl Content {
             Content::Ramp => (0..bytes)
                 .map(|i| ((i / 2) >> (8 * (i % 2))) as u8)
                 .collect(),
-        };
-        Tensor {
-            dtype,
-            shape: shape.to_vec(),
-            data,
+            Content::File => made::file(bytes),
         }
     }
 }
@@ -205,6 +258,8 @@ pub(crate) fn round_trip(method: &dyn Method, tensors: &[Tensor]) -> (Vec<u8>, A
 
 /// A few small tensors of types that the method takes, and their bytes together.
 pub(crate) fn small_unit(method: &dyn Method) -> (Vec<Tensor>, usize) {
+    let types = types(method);
+    let is_for_files = types == [Dtype::U8];
     let tensors: Vec<Tensor> = [
         (Dtype::Bf16, vec![8, 11], Content::Weights),
         (Dtype::Bf16, vec![3], Content::Noise),
@@ -213,10 +268,20 @@ pub(crate) fn small_unit(method: &dyn Method) -> (Vec<Tensor>, usize) {
         (Dtype::Bf16, vec![40], Content::Constant),
         (Dtype::F32, vec![12], Content::Weights),
         (Dtype::U8, vec![17], Content::Ramp),
+        (Dtype::Q4K, vec![2, 256], Content::Weights),
+        (Dtype::Q4K, vec![256], Content::Nans),
+        (Dtype::Q6K, vec![256], Content::Weights),
+        (Dtype::Q5_0, vec![3, 32], Content::Weights),
+        (Dtype::Q8_0, vec![2, 64], Content::Weights),
+        (Dtype::Q4_1, vec![5, 32], Content::Weights),
     ]
     .into_iter()
-    .filter(|(dtype, _, _)| method.takes(*dtype))
+    .filter(|(dtype, _, _)| match dtype.is_block_quantised() {
+        true => types.contains(dtype),
+        false => method.takes(*dtype),
+    })
     .map(|(dtype, shape, content)| content.tensor(dtype, &shape))
+    .chain(is_for_files.then(|| Content::File.tensor(Dtype::U8, &[1500])))
     .collect();
     let bytes = tensors.iter().map(|tensor| tensor.data.len()).sum();
     (tensors, bytes)

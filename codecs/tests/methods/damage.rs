@@ -1,13 +1,13 @@
 //! Damaged encodings: a truncated one is always an error, and nothing that is done to the bytes makes a decoder panic,
 //! hang, or write another number of bytes and call it well.
 
-use crate::common::{Content, Tensor, decode, encode, halves, methods, small_unit};
+use crate::common::{Tensor, decode, encode, methods, small_unit, types, weights_of};
 use llmcl_codecs::Method;
 
 /// Units small enough to try every change on.
 fn units(method: &dyn Method) -> Vec<Vec<Tensor>> {
     let (mixed, _) = small_unit(method);
-    let weights = vec![Content::Weights.tensor(halves(method)[0], &[700])];
+    let weights = vec![weights_of(types(method)[0], &[700])];
     vec![Vec::new(), mixed, weights]
 }
 

@@ -10,6 +10,7 @@ use llmcl_codecs::{Dtype, cast, resolve};
 use crate::common::{Content, Noise, Tensor, decode, encode, profile, repeated, was_bf16};
 
 const METHODS: &[(&str, u32)] = &[
+    ("qb_mixture_k4", 1),
     ("bf16_split", 1),
     ("bf16_split_ctx", 1),
     ("bf16_split_mixture_k4", 1),
@@ -59,6 +60,10 @@ fn tensors() -> Vec<Tensor> {
         was_bf16(Dtype::F32, 3000),
         Content::Noise.tensor(Dtype::F32, &[600]),
         repeated(Dtype::Bf16, 700, 9),
+        repeated(Dtype::Q4K, 20 * 256, 12),
+        Content::Nans.tensor(Dtype::Q4K, &[2, 512]),
+        Content::Noise.tensor(Dtype::U8, &[300]),
+        Content::File.tensor(Dtype::U8, &[30_000]),
     ]
 }
 

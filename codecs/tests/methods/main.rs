@@ -9,6 +9,7 @@ mod accounting;
 mod common;
 mod damage;
 mod golden;
+mod mixture;
 mod recovery;
 mod split;
 mod stack;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::common::{Content, decode, encode, methods};
+use crate::common::{Content, decode, encode, methods, types, weights_of};
 use llmcl_codecs::Dtype;
 
 /// What threads have in programs that are linked with musl.
@@ -17,9 +17,17 @@ fn a_small_stack_is_enough() {
                 Content::Weights.tensor(Dtype::Bf16, &[600, 1000]),
                 Content::Ramp.tensor(Dtype::F16, &[300_000]),
             ];
+            let others = types(&*method)
+                .into_iter()
+                .filter(|dtype| !matches!(dtype, Dtype::Bf16 | Dtype::F16))
+                .map(|dtype| match dtype {
+                    Dtype::U8 => Content::File.tensor(dtype, &[600_000]),
+                    _ => weights_of(dtype, &[600, 1000]),
+                });
             let tensors: Vec<_> = tensors
                 .into_iter()
                 .filter(|tensor| method.takes(tensor.dtype))
+                .chain(others)
                 .collect();
             let (encoded, _) = encode(&*method, &tensors);
             let bytes: usize = tensors.iter().map(|tensor| tensor.data.len()).sum();
