@@ -20,6 +20,11 @@ pub trait ChunkedMethod: Send + Sync {
     /// Whether tensors of this type can be encoded.
     fn takes(&self, dtype: Dtype) -> bool;
 
+    /// The method that it leaves tensors of this type to, if it is made of several.
+    fn by_type(&self, _dtype: Dtype) -> Option<&dyn ChunkedMethod> {
+        None
+    }
+
     /// Looks at a tensor and gets ready to encode its chunks.
     ///
     /// # Errors

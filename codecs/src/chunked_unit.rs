@@ -19,6 +19,7 @@ use crate::accounting::Accounting;
 use crate::bytes::{ByteReader, CountingWriter, put_decoded, write_varint};
 use crate::chunked::ChunkedMethod;
 use crate::error::{DecodeError, EncodeError};
+use crate::formats;
 use crate::method::Method;
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
@@ -29,18 +30,77 @@ const MOST_AXES: u64 = 64;
 const MEMORY: u64 = 64 << 20;
 
 /// A method made of one that works in chunks.
-pub(crate) struct ChunkedUnit(Box<dyn ChunkedMethod>);
+pub(crate) struct ChunkedUnit {
+    method: Box<dyn ChunkedMethod>,
+    /// Whether tensors of bytes are looked into as files.
+    files: bool,
+}
 
 impl ChunkedUnit {
     /// Makes one. The method needs no profile.
     pub(crate) fn of(method: Box<dyn ChunkedMethod>) -> ChunkedUnit {
-        ChunkedUnit(method)
+        ChunkedUnit {
+            method,
+            files: false,
+        }
     }
+
+    /// Makes one that takes a tensor of bytes for a file, of whose tensors and other parts each is one of the unit. The
+    /// method takes all types.
+    pub(crate) fn of_files(method: Box<dyn ChunkedMethod>) -> ChunkedUnit {
+        ChunkedUnit {
+            method,
+            files: true,
+        }
+    }
+
+    /// The tensors that are coded, in place of those that are given: all of their bytes, in order.
+    fn tensors<'a>(&self, given: &[TensorView<'a>]) -> Vec<OwnedView<'a>> {
+        let mut tensors = Vec::new();
+        for view in given {
+            if !(self.files && view.dtype == Dtype::U8) {
+                tensors.push(OwnedView {
+                    name: view.name.to_owned(),
+                    dtype: view.dtype,
+                    shape: view.shape.to_vec(),
+                    data: view.data,
+                });
+                continue;
+            }
+            let (parts, _) = formats::parts(view.data);
+            tensors.extend(parts.into_iter().map(|part| {
+                let data = view.data.get(part.range).unwrap_or(&[]);
+                match part.tensor {
+                    Some(tensor) => OwnedView {
+                        name: format!("{} of {}", tensor.name, view.name),
+                        dtype: tensor.dtype,
+                        shape: tensor.shape,
+                        data,
+                    },
+                    None => OwnedView {
+                        name: view.name.to_owned(),
+                        dtype: Dtype::U8,
+                        shape: vec![data.len() as u64],
+                        data,
+                    },
+                }
+            }));
+        }
+        tensors
+    }
+}
+
+/// A tensor whose description is its own.
+struct OwnedView<'a> {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<u64>,
+    data: &'a [u8],
 }
 
 impl Method for ChunkedUnit {
     fn name(&self) -> String {
-        self.0.name()
+        self.method.name()
     }
 
     fn encode(
@@ -53,12 +113,19 @@ impl Method for ChunkedUnit {
         let total = check_tensors(self, tensors)?;
         let mut out = CountingWriter::new(out);
         let mut accounting = Accounting::default();
-        let mut bytes = vec![self.0.version()];
+        let mut bytes = vec![self.method.version()];
+        let tensors = self.tensors(tensors);
         write_varint(&mut bytes, tensors.len() as u64);
         write_varint(&mut bytes, total);
         let mut encoded = Vec::new();
-        for view in tensors {
-            let chunks = self.0.fit(view)?;
+        for tensor in &tensors {
+            let view = TensorView {
+                name: &tensor.name,
+                dtype: tensor.dtype,
+                shape: &tensor.shape,
+                data: tensor.data,
+            };
+            let chunks = self.method.fit(&view)?;
             let name = view.dtype.name();
             write_varint(&mut bytes, name.len() as u64);
             bytes.extend_from_slice(name.as_bytes());
@@ -96,7 +163,7 @@ impl Method for ChunkedUnit {
         refuse_profile_to_decode(self, profile)?;
         let mut reader = ByteReader::new(encoded);
         let version = reader.byte("version")?;
-        if version != self.0.version() {
+        if version != self.method.version() {
             return Err(DecodeError::Field {
                 what: "version",
                 at: 0,
@@ -125,7 +192,7 @@ impl Method for ChunkedUnit {
                 return Err(refuse);
             };
             left = after;
-            let chunks = self.0.open(dtype, &shape, tables)?;
+            let chunks = self.method.open(dtype, &shape, tables)?;
             let mut first = 0;
             while first < bytes {
                 let length = chunks.chunk_bytes().clamp(1, bytes - first);
@@ -145,7 +212,7 @@ impl Method for ChunkedUnit {
     }
 
     fn takes(&self, dtype: Dtype) -> bool {
-        self.0.takes(dtype)
+        self.method.takes(dtype)
     }
 
     fn encode_memory(&self, _bytes: u64) -> u64 {

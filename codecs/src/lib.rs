@@ -18,6 +18,7 @@ pub mod accounting;
 mod bits;
 mod block_coding;
 pub mod blocks;
+mod by_type;
 pub mod bytes;
 pub mod cast;
 pub mod chunked;

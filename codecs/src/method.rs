@@ -73,6 +73,11 @@ pub trait MethodFamily: Sync {
     /// The source file of the family, relative to the workspace: `codecs/src/methods/zstd.rs`.
     fn leaf(&self) -> &'static str;
 
+    /// The names of other methods that it is made of; most are of none.
+    fn made_of(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Named parameters beside the name; most have none.
     fn parameters(&self) -> &'static [MethodParameter] {
         &[]

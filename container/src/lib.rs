@@ -10,7 +10,6 @@
 mod error;
 mod index;
 mod name;
-mod plan;
 mod read;
 mod write;
 

@@ -3,17 +3,17 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmcl_codecs::TensorView;
 use llmcl_codecs::chunked::{self, ChunkedMethod, Chunks};
+use llmcl_codecs::formats::{self, Part};
+use llmcl_codecs::{Dtype, TensorView};
 use rayon::prelude::*;
 
 use crate::error::WriteError;
 use crate::index::{
-    ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Segment, VERSION,
-    checksum,
+    ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Segment, TensorInfo,
+    VERSION, checksum,
 };
 use crate::name::Names;
-use crate::plan::{self, Part};
 
 /// The method of what the chosen one does not take: other types of elements, and what is no tensor.
 pub const OTHER_BYTES: &str = "zstd_9";
@@ -77,7 +77,7 @@ pub fn compress(
     writer.put(&head)?;
     let mut entries = Vec::new();
     for file in files {
-        let (parts, problem) = plan::parts(file.data);
+        let (parts, problem) = formats::parts(file.data);
         if let Some(problem) = problem {
             summary.unsound.push((file.name.to_owned(), problem));
         }
@@ -93,7 +93,7 @@ pub fn compress(
     }
     let index = Index {
         form,
-        methods: writer.methods.entries(),
+        methods: std::mem::take(&mut writer.methods.entries),
         files: entries,
     };
     let mut bytes = Vec::new();
@@ -128,38 +128,49 @@ fn check_names(files: &[Source<'_>], form: Form) -> Result<(), WriteError> {
 /// The methods that segments may have.
 struct Methods {
     chosen: Box<dyn ChunkedMethod>,
-    /// `None` if the chosen one takes everything.
     other: Option<Box<dyn ChunkedMethod>>,
+    /// What stands of them in the index.
+    entries: Vec<MethodEntry>,
 }
 
 impl Methods {
     fn new(chosen: Box<dyn ChunkedMethod>) -> Methods {
-        let takes_all = llmcl_codecs::Dtype::ALL
-            .into_iter()
-            .all(|dtype| chosen.takes(dtype));
-        Methods {
-            other: chunked::resolve(OTHER_BYTES, None)
-                .and_then(Result::ok)
-                .filter(|_| !takes_all),
+        let mut methods = Methods {
+            other: chunked::resolve(OTHER_BYTES, None).and_then(Result::ok),
             chosen,
+            entries: Vec::new(),
+        };
+        let (taken, left): (Vec<_>, Vec<_>) = Dtype::ALL
+            .into_iter()
+            .partition(|dtype| methods.chosen.takes(*dtype));
+        for dtype in taken.into_iter().chain(left) {
+            let method = methods.of(dtype);
+            let entry = MethodEntry {
+                name: method.name(),
+                version: method.version(),
+                profile: method.profile().map(blake3::hash),
+            };
+            if !methods.entries.contains(&entry) {
+                methods.entries.push(entry);
+            }
         }
+        methods
     }
 
-    fn of(&self, view: &TensorView<'_>) -> (usize, &dyn ChunkedMethod) {
+    /// The method of a type: the one that was chosen, or what that leaves it to, or the other.
+    fn of(&self, dtype: Dtype) -> &dyn ChunkedMethod {
+        let chosen = self.chosen.as_ref();
         match &self.other {
-            Some(other) if !self.chosen.takes(view.dtype) => (1, other.as_ref()),
-            _ => (0, self.chosen.as_ref()),
+            Some(other) if !chosen.takes(dtype) => other.as_ref(),
+            _ => chosen.by_type(dtype).unwrap_or(chosen),
         }
     }
 
-    fn entries(&self) -> Vec<MethodEntry> {
-        let all = [Some(&self.chosen), self.other.as_ref()];
-        let all = all.into_iter().flatten().map(|method| MethodEntry {
-            name: method.name(),
-            version: method.version(),
-            profile: method.profile().map(blake3::hash),
-        });
-        all.collect()
+    /// The place of a method in the index.
+    fn number(&self, method: &dyn ChunkedMethod) -> usize {
+        let name = method.name();
+        let mut entries = self.entries.iter();
+        entries.position(|entry| entry.name == name).unwrap_or(0)
     }
 }
 
@@ -263,7 +274,11 @@ impl Methods {
         };
         let mut segment = Segment {
             bytes: data.len() as u64,
-            tensor: part.tensor,
+            tensor: part.tensor.map(|tensor| TensorInfo {
+                name: tensor.name,
+                dtype: tensor.dtype,
+                shape: tensor.shape,
+            }),
             method: 0,
             tables: Vec::new(),
             chunks: Vec::new(),
@@ -275,12 +290,12 @@ impl Methods {
             shape,
             data,
         };
-        let (number, method) = self.of(&view);
+        let method = self.of(view.dtype);
         let chunks = method.fit(&view).map_err(|source| WriteError::Encode {
             place: place.clone(),
             source,
         })?;
-        segment.method = number;
+        segment.method = self.number(method);
         segment.tables = chunks.tables().to_vec();
         Ok(Ready {
             segment,

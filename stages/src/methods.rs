@@ -34,7 +34,7 @@ impl MethodCatalog for Catalog {
             return Ok(MethodInfo {
                 name: name.to_owned(),
                 parameters: Recipe::parameters(fields)?,
-                leaf: None,
+                leaves: Vec::new(),
                 needs_profile: false,
             });
         }
@@ -54,7 +54,7 @@ impl MethodCatalog for Catalog {
         Ok(MethodInfo {
             name: method.name(),
             parameters,
-            leaf: Some(family.leaf()),
+            leaves: leaves(family),
             needs_profile: family.needs_profile(),
         })
     }
@@ -66,6 +66,15 @@ impl MethodCatalog for Catalog {
             .chain([foreign::METHOD.to_owned()])
             .collect()
     }
+}
+
+/// The leaf of a family, and those of the methods that its own are made of.
+fn leaves(family: &dyn MethodFamily) -> Vec<&'static str> {
+    let parts = family.made_of().iter().filter_map(|name| family_of(name));
+    [family.leaf()]
+        .into_iter()
+        .chain(parts.flat_map(leaves))
+        .collect()
 }
 
 /// Finds the method of the codecs that a task's parameter describes: a record of its name and its parameters, as
@@ -169,8 +178,10 @@ mod tests {
         for name in names.into_iter().filter(|name| name != foreign::METHOD) {
             let info = CATALOG.resolve(&name, &BTreeMap::new()).unwrap();
             assert_eq!(info.name, name);
-            let leaf = info.leaf.unwrap();
-            assert!(leaf.starts_with("codecs/src/methods/"), "{leaf}");
+            assert!(!info.leaves.is_empty());
+            for leaf in &info.leaves {
+                assert!(leaf.starts_with("codecs/src/methods/"), "{leaf}");
+            }
             assert_eq!(of_value(&info.value()).unwrap().name(), name);
         }
     }
@@ -183,8 +194,21 @@ mod tests {
         ]);
         let info = CATALOG.resolve("zstd_19", &fields).unwrap();
         assert_eq!(info.parameters, BTreeMap::new());
-        assert_eq!(info.leaf, Some("codecs/src/methods/zstd.rs"));
+        assert_eq!(info.leaves, ["codecs/src/methods/zstd.rs"]);
         assert!(!info.needs_profile);
+    }
+
+    #[test]
+    fn what_a_method_is_made_of_counts_to_its_leaves() {
+        let info = CATALOG.resolve("by_type_fast", &BTreeMap::new()).unwrap();
+        let names = [
+            "by_type_fast",
+            "exponent_mantissa_static",
+            "block_static",
+            "zstd",
+        ];
+        let leaves = names.map(|name| format!("codecs/src/methods/{name}.rs"));
+        assert_eq!(info.leaves, leaves);
     }
 
     #[test]
@@ -207,7 +231,7 @@ mod tests {
             ("by".to_owned(), Value::Text("peer".to_owned())),
         ]);
         let info = CATALOG.resolve("command", &fields).unwrap();
-        assert_eq!((info.leaf, info.needs_profile), (None, false));
+        assert!(info.leaves.is_empty() && !info.needs_profile);
         assert!(Recipe::of(&info.value()).is_some());
         assert!(CATALOG.resolve("command", &BTreeMap::new()).is_err());
     }

@@ -28,8 +28,8 @@ pub(crate) struct CompressArgs {
     /// The container to write
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// The method for tensors of floats; other bytes are left to zstd
-    #[arg(long, value_name = "NAME", default_value = "exponent_mantissa_scaled")]
+    /// The method for tensors; what it does not take is left to zstd
+    #[arg(long, value_name = "NAME", default_value = "by_type_context")]
     pub(crate) method: String,
     /// The profile that the method needs
     #[arg(long, value_name = "FILE")]

@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | 0, stored | the blocks |
 //! | 2, coded | the symbols of their windows, in one stream ([`Runs`](crate::rans::Runs)) |
+//! | 3, coded, some again | which blocks come again ([`Again`]); the others, coded, as if they were all |
 //! | 4, zstd | the length of a zstd frame as a variable-length integer, the frame |
 //!
-//! A chunk is coded if that is shorter than stored, and if the tensor has tables. If it repeats itself, it is zstd's
-//! where that is the shortest.
+//! A chunk is coded if that is shorter than stored, and if the tensor has tables; if blocks come again, without them. If
+//! it may repeat itself, it is zstd's where that is shorter still.
 
-use super::pass::{Counting, Counts, Decoding, Encoding, TableOf};
+use super::again::Again;
+use super::pass::{Counting, Counts, Decoding, Encoding, Pass, TableOf};
 use super::tables::Tables;
 use super::{BlockCoder, Shape, Window};
 use crate::bytes::ByteReader;
@@ -19,6 +21,7 @@ use crate::rans::{DecoderTable, EncoderTable, RunDecoder, Runs};
 
 const STORED: u8 = 0;
 const CODED: u8 = 2;
+const CODED_AGAIN: u8 = 3;
 const ZSTD: u8 = 4;
 
 /// Space used again from chunk to chunk.
@@ -27,7 +30,10 @@ pub(super) struct Scratch<S> {
     own: S,
     window: Window,
     runs: Runs,
-    frame: Vec<u8>,
+    /// Another form of the chunk that is encoded.
+    other: Vec<u8>,
+    /// Blocks that do not come again.
+    kept: Vec<u8>,
 }
 
 /// What the chunks of a tensor are encoded by.
@@ -60,17 +66,44 @@ impl Decoder {
     }
 }
 
-/// Counts the symbols of whole blocks.
+/// Counts the symbols of a tensor, which are coded in these chunks.
 pub(super) fn count<C: BlockCoder>(
     shape: Shape,
     data: &[u8],
     scratch: &mut Scratch<C::Scratch>,
     counts: &mut Counts,
 ) {
+    for data in data.chunks(shape.chunk() * shape.layout.bytes()) {
+        let mut pass = Counting(counts);
+        if may_repeat(shape, data) {
+            let mut kept = std::mem::take(&mut scratch.kept);
+            Again::find(data, shape.layout.bytes()).leave_out(
+                data,
+                shape.layout.bytes(),
+                &mut kept,
+            );
+            walk_blocks::<C>(shape, &kept, scratch, &mut pass);
+            scratch.kept = kept;
+        } else {
+            walk_blocks::<C>(shape, data, scratch, &mut pass);
+        }
+    }
+}
+
+fn may_repeat(shape: Shape, data: &[u8]) -> bool {
+    repeats::may_repeat_in_blocks(data, shape.layout.bytes())
+}
+
+/// Gives the symbols of blocks to `pass`.
+fn walk_blocks<C: BlockCoder>(
+    shape: Shape,
+    data: &[u8],
+    scratch: &mut Scratch<C::Scratch>,
+    pass: &mut impl Pass,
+) {
     for data in data.chunks(shape.window() * shape.layout.bytes()) {
         scratch.window.split(shape, data);
-        let mut pass = Counting(counts);
-        C::walk(shape, &mut scratch.window, &mut scratch.own, &mut pass);
+        C::walk(shape, &mut scratch.window, &mut scratch.own, pass);
     }
 }
 
@@ -87,41 +120,88 @@ pub(super) fn encode<C: BlockCoder>(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    if let Some(encoder) = encoder {
-        out.push(CODED);
-        scratch.runs.clear();
-        let mut pass = Encoding {
-            table_of: &encoder.table_of,
-            runs: &mut scratch.runs,
-            tables: Vec::new(),
-        };
-        for data in data.chunks(shape.window() * shape.layout.bytes()) {
-            scratch.window.split(shape, data);
-            C::walk(shape, &mut scratch.window, &mut scratch.own, &mut pass);
-        }
-        scratch.runs.encode(&encoder.tables, out);
-    }
-    let most = 1 + data.len();
-    let coded = match encoder {
-        Some(_) => out.len() - start,
-        None => most,
+    out.push(STORED);
+    out.extend_from_slice(data);
+    let mut other = std::mem::take(&mut scratch.other);
+    let again = if may_repeat(shape, data) {
+        other.clear();
+        other.push(ZSTD);
+        repeats::write_frame(data, &mut other)?;
+        keep_shorter(&other, start, out);
+        Again::find(data, shape.layout.bytes())
+    } else {
+        Again::default()
     };
-    if repeats::may_repeat(data) {
-        scratch.frame.clear();
-        repeats::write_frame(data, &mut scratch.frame)?;
-        if 1 + scratch.frame.len() < coded.min(most) {
-            out.truncate(start);
-            out.push(ZSTD);
-            out.extend_from_slice(&scratch.frame);
-            return Ok(());
+    if let Some(encoder) = encoder {
+        other.clear();
+        if again.is_empty() {
+            other.push(CODED);
+            encode_blocks::<C>(shape, encoder, data, scratch, &mut other);
+        } else {
+            let mut kept = std::mem::take(&mut scratch.kept);
+            again.leave_out(data, shape.layout.bytes(), &mut kept);
+            other.push(CODED_AGAIN);
+            again.write(&mut other);
+            encode_blocks::<C>(shape, encoder, &kept, scratch, &mut other);
+            scratch.kept = kept;
         }
+        keep_shorter(&other, start, out);
     }
-    if coded >= most {
-        out.truncate(start);
-        out.push(STORED);
-        out.extend_from_slice(data);
-    }
+    scratch.other = other;
     Ok(())
+}
+
+/// Puts another form of a chunk in the place of the one from `start` on, if it is shorter.
+fn keep_shorter(other: &[u8], start: usize, out: &mut Vec<u8>) {
+    if other.len() < out.len() - start {
+        out.truncate(start);
+        out.extend_from_slice(other);
+    }
+}
+
+/// Appends the symbols of blocks.
+fn encode_blocks<C: BlockCoder>(
+    shape: Shape,
+    encoder: &Encoder,
+    data: &[u8],
+    scratch: &mut Scratch<C::Scratch>,
+    out: &mut Vec<u8>,
+) {
+    let mut runs = std::mem::take(&mut scratch.runs);
+    runs.clear();
+    let mut pass = Encoding {
+        table_of: &encoder.table_of,
+        runs: &mut runs,
+        tables: Vec::new(),
+    };
+    walk_blocks::<C>(shape, data, scratch, &mut pass);
+    runs.encode(&encoder.tables, out);
+    scratch.runs = runs;
+}
+
+/// Takes what [`encode_blocks`] writes and fills `data` with whole blocks.
+fn decode_blocks<C: BlockCoder>(
+    shape: Shape,
+    decoder: &Decoder,
+    reader: &mut ByteReader<'_>,
+    scratch: &mut Scratch<C::Scratch>,
+    data: &mut [u8],
+) -> Result<(), DecodeError> {
+    let blocks = data.len() / shape.layout.bytes();
+    let symbols = blocks * shape.symbols();
+    let mut runs = RunDecoder::start(reader, &decoder.table, symbols)?;
+    let mut pass = Decoding {
+        table_of: &decoder.table_of,
+        decoder: &mut runs,
+        tables: Vec::new(),
+    };
+    for data in data.chunks_mut(shape.window() * shape.layout.bytes()) {
+        let blocks = data.len() / shape.layout.bytes();
+        scratch.window.resize(shape, blocks);
+        C::walk(shape, &mut scratch.window, &mut scratch.own, &mut pass);
+        scratch.window.join(shape, data);
+    }
+    runs.finish()
 }
 
 /// Decodes a chunk and fills `data` with whole blocks.
@@ -140,28 +220,24 @@ pub(super) fn decode<C: BlockCoder>(
     match (reader.byte("mode of a chunk")?, decoder) {
         (STORED, _) => data.copy_from_slice(reader.take(data.len() as u64, "stored chunk")?),
         (CODED, Some(decoder)) => {
-            let blocks = data.len() / shape.layout.bytes();
-            let symbols = blocks * shape.symbols();
-            let mut runs = RunDecoder::start(&mut reader, &decoder.table, symbols)?;
-            let mut pass = Decoding {
-                table_of: &decoder.table_of,
-                decoder: &mut runs,
-                tables: Vec::new(),
-            };
-            for data in data.chunks_mut(shape.window() * shape.layout.bytes()) {
-                let blocks = data.len() / shape.layout.bytes();
-                scratch.window.resize(shape, blocks);
-                C::walk(shape, &mut scratch.window, &mut scratch.own, &mut pass);
-                scratch.window.join(shape, data);
-            }
-            runs.finish()?;
+            decode_blocks::<C>(shape, decoder, &mut reader, scratch, data)?;
+        }
+        (CODED_AGAIN, Some(decoder)) => {
+            let length = shape.layout.bytes();
+            let again = Again::read(&mut reader, data.len() / length)?;
+            let mut kept = std::mem::take(&mut scratch.kept);
+            kept.resize(data.len() - again.blocks() * length, 0);
+            let decoded = decode_blocks::<C>(shape, decoder, &mut reader, scratch, &mut kept);
+            again.put_back(&kept, length, data);
+            scratch.kept = kept;
+            decoded?;
         }
         (ZSTD, _) => repeats::read_frame(&mut reader, data)?,
         (found, _) => {
             return Err(DecodeError::Field {
                 what: "mode of a chunk",
                 at: 0,
-                expected: "0 or 4, or 2 in a tensor with tables",
+                expected: "0 or 4, or 2 or 3 in a tensor with tables",
                 found: found.into(),
             });
         }

@@ -5,6 +5,7 @@
 //! each quant by the table of its class. A [`BlockCoder`] says which classes there are and walks through a window of
 //! blocks in the order in which it is coded; the same walk counts, encodes and decodes. Tables are those of a tensor.
 
+mod again;
 mod chunk;
 mod chunks;
 mod family;

@@ -252,7 +252,7 @@ mod tests {
         let alike: &[u64] = &[5_000, 1_000, 1_000];
         let other: &[u64] = &[1_000, 1_000, 5_000];
         let axes = axes_of(&[4, 2]);
-        let counts = counts_of(&[alike, &[], alike, other, other, &[9]]);
+        let counts = counts_of(&[alike, &[], alike, other, other, &[1, 1, 5]]);
         let (tables, _) = Tables::fit(&axes, &counts);
         // The first class of an axis has a table of its own, alike or not.
         assert_eq!(tables.of_class[..6], [0, 0, 0, 1, 2, 2]);

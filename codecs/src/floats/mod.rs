@@ -23,7 +23,12 @@ pub(crate) use tensor::{FloatTensor, Matrix};
 use crate::bytes::ByteReader;
 use crate::error::{DecodeError, ProfileProblem};
 use crate::float::FloatLayout;
-use crate::tensor::TensorView;
+use crate::tensor::{Dtype, TensorView};
+
+/// Whether elements of a type are floats that are coded by their exponent.
+pub(crate) fn is_float(dtype: Dtype) -> bool {
+    tensor::FloatType::of(dtype).is_some()
+}
 
 /// Codes chunks of 16-bit floats. A method is a coder and what is around it.
 pub(crate) trait FloatCoder: Sized + Send + Sync + 'static {

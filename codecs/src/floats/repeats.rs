@@ -8,7 +8,7 @@ use crate::zstd_frame::{FrameWriter, fill_from_frame};
 /// Level of the frames.
 pub(crate) const LEVEL: u32 = 3;
 
-/// Bytes that are compared at a time.
+/// Bytes of floats that are compared at a time.
 const PIECE: usize = 32;
 /// One piece of so many is looked at, chosen by what is in it.
 const CHOSEN_BITS: u32 = 3;
@@ -27,15 +27,35 @@ pub(crate) fn may_repeat(data: &[u8]) -> bool {
 }
 
 fn has_repeated_pieces(data: &[u8]) -> bool {
+    let pieces = data.as_chunks::<PIECE>().0.iter();
+    come_again(pieces.map(|piece| {
+        piece
+            .as_chunks()
+            .0
+            .iter()
+            .fold(0, |hash, eight| mix(hash, u64::from_le_bytes(*eight)))
+    }))
+}
+
+/// Whether zstd may well find something in blocks of `length` bytes: neighbouring bytes that another block has in the
+/// same place.
+pub(crate) fn may_repeat_in_blocks(data: &[u8], length: usize) -> bool {
+    let blocks = data.chunks_exact(length);
+    // From the end, as numbers that weights share mostly stand before them.
+    let eights = blocks.flat_map(|block| block.as_rchunks().1);
+    come_again(eights.map(|eight| mix(0, u64::from_le_bytes(*eight))))
+}
+
+/// FxHash, which mixes well enough for a sample.
+fn mix(hash: u64, number: u64) -> u64 {
+    (hash.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95)
+}
+
+/// Whether hashes come again, by a sample.
+fn come_again(hashes: impl Iterator<Item = u64>) -> bool {
     let mut seen = [0u32; 1 << PLACE_BITS];
     let (mut looked_at, mut repeated) = (0, 0);
-    for piece in data.as_chunks::<PIECE>().0 {
-        let mut hash = 0u64;
-        for half in piece.as_chunks::<8>().0 {
-            // FxHash, which mixes well enough for a sample.
-            hash = (hash.rotate_left(5) ^ u64::from_le_bytes(*half))
-                .wrapping_mul(0x517c_c1b7_2722_0a95);
-        }
+    for hash in hashes {
         if hash >> (u64::BITS - CHOSEN_BITS) != 0 {
             continue;
         }

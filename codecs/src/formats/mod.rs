@@ -6,8 +6,11 @@
 pub mod ctranslate2;
 mod fields;
 pub mod gguf;
+mod parts;
 pub mod safetensors;
 pub mod sharded;
+
+pub use parts::{Part, parts};
 
 use crate::tensor::{Dtype, TensorView};
 

@@ -99,10 +99,11 @@ fn pass_groups<const GROUP: usize, P: Pass>(
             }
         }
     } else {
-        let own = numbers
-            .iter()
-            .filter_map(|&number| groups.get(number as usize));
-        run.extend(own.flatten());
+        for &number in numbers {
+            if let Some(group) = groups.get(number as usize) {
+                run.extend_from_slice(group);
+            }
+        }
         pass.run(class, run);
     }
 }

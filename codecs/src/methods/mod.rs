@@ -7,6 +7,8 @@ mod bf16_split_xz;
 mod bf16_split_zstd;
 mod block_context;
 mod block_static;
+mod by_type_context;
+mod by_type_fast;
 mod byte_split_zstd;
 mod exponent_mantissa_profiled;
 mod exponent_mantissa_scaled;

@@ -47,8 +47,10 @@ impl Runs {
     /// Adds a run with a class for each symbol; as many of the one as of the other.
     pub(crate) fn add_classed(&mut self, classes: &[u8], symbols: &[u8]) {
         let both = symbols.len().min(classes.len());
-        self.symbols.extend(symbols.iter().take(both));
-        self.classes.extend(classes.iter().take(both));
+        self.symbols
+            .extend_from_slice(symbols.get(..both).unwrap_or(&[]));
+        self.classes
+            .extend_from_slice(classes.get(..both).unwrap_or(&[]));
         self.runs.push(Run {
             symbols: both,
             class: None,

@@ -501,7 +501,7 @@ fn put_together(
         };
         if let Some(checked) = checked {
             for method in &checked.methods {
-                leaves.extend(method.leaf);
+                leaves.extend(&method.leaves);
                 needs_profile |= method.needs_profile;
             }
             if checked.expressions {

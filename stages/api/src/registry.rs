@@ -47,8 +47,8 @@ pub struct MethodInfo {
     pub name: String,
     /// Its parameters, with defaults filled in.
     pub parameters: BTreeMap<String, Value>,
-    /// Its leaf; see [`crate::fingerprint`]. None for one whose code is shared.
-    pub leaf: Option<&'static str>,
+    /// Its leaf, and those of what it is made of; see [`crate::fingerprint`]. None for one whose code is shared.
+    pub leaves: Vec<&'static str>,
     /// Whether it decodes only with a profile.
     pub needs_profile: bool,
 }

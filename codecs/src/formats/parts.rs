@@ -1,21 +1,24 @@
-//! What of a file is a tensor.
+//! What of a file is a tensor, and what is not.
 
-use llmcl_codecs::formats::{self, Format, TensorEntry, ctranslate2, gguf, safetensors};
+use std::ops::Range;
 
-use crate::index::TensorInfo;
+use super::{Format, TensorEntry, ctranslate2, detect, gguf, safetensors};
 
-/// A part of a file, before it is coded.
-#[derive(Debug)]
-pub(crate) struct Part {
-    pub(crate) tensor: Option<TensorInfo>,
+/// A part of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The tensor that it is; `None` for other bytes.
+    pub tensor: Option<TensorEntry>,
     /// Where it begins and ends in the file.
-    pub(crate) range: std::ops::Range<usize>,
+    pub range: Range<usize>,
 }
 
 /// The parts of a file, in order; they are all of it. The second is why a file that looks like one with tensors is
 /// taken for plain bytes.
-pub(crate) fn parts(data: &[u8]) -> (Vec<Part>, Option<String>) {
-    let tensors = match formats::detect(data) {
+///
+/// Tensors of types that are not known are other bytes.
+pub fn parts(data: &[u8]) -> (Vec<Part>, Option<String>) {
+    let tensors = match detect(data) {
         Some(Format::Safetensors) => safetensors::read(data)
             .map(|file| file.tensors)
             .map_err(|error| error.to_string()),
@@ -30,39 +33,33 @@ pub(crate) fn parts(data: &[u8]) -> (Vec<Part>, Option<String>) {
     match tensors {
         Ok(mut tensors) => {
             tensors.sort_by_key(|tensor| (tensor.offset, tensor.bytes));
-            (between(data.len(), &tensors), None)
+            (between(data.len(), tensors), None)
         }
-        Err(problem) => (between(data.len(), &[]), Some(problem)),
+        Err(problem) => (between(data.len(), Vec::new()), Some(problem)),
     }
 }
 
 /// Tensors, which are sorted and do not overlap, and what is between them.
-fn between(length: usize, tensors: &[TensorEntry]) -> Vec<Part> {
+fn between(length: usize, tensors: Vec<TensorEntry>) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut at = 0;
+    let bytes = |range: Range<usize>| Part {
+        tensor: None,
+        range,
+    };
     for tensor in tensors {
         let start = tensor.offset as usize;
         if start > at {
-            parts.push(Part {
-                tensor: None,
-                range: at..start,
-            });
+            parts.push(bytes(at..start));
         }
         at = start + tensor.bytes as usize;
         parts.push(Part {
-            tensor: Some(TensorInfo {
-                name: tensor.name.clone(),
-                dtype: tensor.dtype,
-                shape: tensor.shape.clone(),
-            }),
+            tensor: Some(tensor),
             range: start..at,
         });
     }
     if length > at {
-        parts.push(Part {
-            tensor: None,
-            range: at..length,
-        });
+        parts.push(bytes(at..length));
     }
     parts
 }
