@@ -20,6 +20,7 @@ pub mod blocks;
 pub mod bytes;
 pub mod cast;
 pub mod chunked;
+mod decomposition;
 pub mod entropy;
 pub mod error;
 pub mod float;
@@ -40,7 +41,7 @@ pub mod unit;
 pub mod xz_stream;
 pub mod zstd_frame;
 
-pub use accounting::Accounting;
+pub use accounting::{Accounting, StreamBytes};
 pub use error::{DecodeError, EncodeError, MethodError};
 pub use method::{Method, MethodFamily, MethodParameter, ParameterKind, ParameterValue, resolve};
 pub use tensor::{Block, Dtype, TensorView};

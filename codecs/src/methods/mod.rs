@@ -6,6 +6,9 @@ mod bf16_split_mixture;
 mod bf16_split_xz;
 mod bf16_split_zstd;
 mod byte_split_zstd;
+mod decomp_perstream_zstd;
+mod decomp_perstream_zstd19_bg;
+mod decomp_qb_full;
 mod exponent_mantissa_profiled;
 mod exponent_mantissa_scaled;
 mod exponent_mantissa_static;
@@ -17,6 +20,7 @@ mod openzl_float16_deconstruct;
 #[cfg(feature = "openzl")]
 mod openzl_le_u16;
 mod qb_mixture_k4;
+mod whole_zstd;
 mod xz;
 mod zstd;
 
