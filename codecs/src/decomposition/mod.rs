@@ -33,7 +33,7 @@
 //!
 //! No stretch is empty and no two neighbours are of the same kind. A stream is one zstd frame. Of `scales_q4k`, a
 //! method may group the bytes: of every 2^17 super-blocks, and of what is left, first come the first bytes of all
-//! headers, then the second ones, and so on. Or it may have [`mixture`](crate::mixture)'s runs for `nibbles_q4k` and
+//! headers, then the second ones, and so on. Or it may have [`mixture`]'s runs for `nibbles_q4k` and
 //! `scales_q4k`, each in a row.
 //!
 //! Every stream is written and read by itself, a piece at a time, so that no file is held.
