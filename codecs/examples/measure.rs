@@ -19,7 +19,7 @@ use llmcl_codecs::cast::Cast;
 use llmcl_codecs::entropy::{FloatEntropy, FloatLayout};
 use llmcl_codecs::formats::{Format, TensorEntry, ctranslate2, detect, gguf, safetensors};
 use llmcl_codecs::methods::FAMILIES;
-use llmcl_codecs::{Dtype, Method, TensorView, resolve};
+use llmcl_codecs::{Dtype, Method, StreamBytes, TensorView, resolve};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -178,6 +178,15 @@ fn measure(
         speed(encoding),
         speed(decoding),
     );
+    for stream in method.streams(&encoded)? {
+        let ratio = stream.bytes_in as f64 / stream.bytes_out as f64;
+        let StreamBytes {
+            name,
+            bytes_in,
+            bytes_out,
+        } = stream;
+        println!("  {name} {bytes_in} {bytes_out} {ratio:.4}");
+    }
     Ok(())
 }
 

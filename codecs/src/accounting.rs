@@ -27,3 +27,17 @@ impl AddAssign for Accounting {
         self.container += other.container;
     }
 }
+
+/// The name of the stream that says how the others are put together. It counts as container.
+pub const RECIPE: &str = "recipe";
+
+/// A stream of an encoding: what went into it, and what it became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamBytes {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes of the original that went into it.
+    pub bytes_in: u64,
+    /// Its bytes in the encoding.
+    pub bytes_out: u64,
+}

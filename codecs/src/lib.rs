@@ -23,6 +23,7 @@ pub mod bytes;
 pub mod cast;
 pub mod chunked;
 mod chunked_unit;
+mod decomposition;
 pub mod entropy;
 pub mod error;
 pub mod float;
@@ -43,7 +44,7 @@ pub mod unit;
 pub mod xz_stream;
 pub mod zstd_frame;
 
-pub use accounting::Accounting;
+pub use accounting::{Accounting, StreamBytes};
 pub use error::{DecodeError, EncodeError, MethodError};
 pub use method::{Method, MethodFamily, MethodParameter, ParameterKind, ParameterValue, resolve};
 pub use tensor::{Block, Dtype, TensorView};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 
-use crate::accounting::Accounting;
+use crate::accounting::{Accounting, StreamBytes};
 use crate::chunked::ChunkedMethod;
 use crate::error::{DecodeError, EncodeError, MethodError, ProfileProblem};
 use crate::methods::FAMILIES;
@@ -45,6 +45,17 @@ pub trait Method: Send + Sync {
         profile: Option<&[u8]>,
         out: &mut dyn Write,
     ) -> Result<(), DecodeError>;
+
+    /// The streams of an encoding, for a method that parts what it is given; others have none.
+    ///
+    /// Every byte of the original is in one of them. What the encoding has beside them is container.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes were not made by this method, or are damaged in a way that shows before they are decoded.
+    fn streams(&self, _encoded: &[u8]) -> Result<Vec<StreamBytes>, DecodeError> {
+        Ok(Vec::new())
+    }
 
     /// Whether tensors of this type can be encoded.
     fn takes(&self, dtype: Dtype) -> bool;
@@ -114,6 +125,12 @@ pub trait MethodFamily: Sync {
         _tensors: &[TensorView<'_>],
     ) -> Option<Result<Vec<u8>, EncodeError>> {
         None
+    }
+
+    /// Whether the method of this name learns from tensors of this type; if nothing else is said, of those that it takes.
+    fn learns_from(&self, name: &str, dtype: Dtype) -> bool {
+        let method = self.resolve(name, &BTreeMap::new());
+        method.is_some_and(|method| method.is_ok_and(|method| method.takes(dtype)))
     }
 
     /// Every name, or a few telling ones where there are too many.

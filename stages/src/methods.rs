@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use llmcl_codecs::method::family_of;
 use llmcl_codecs::methods::FAMILIES;
 use llmcl_codecs::{
-    Method, MethodError, MethodFamily, MethodParameter, ParameterKind, ParameterValue, TensorView,
+    Dtype, Method, MethodError, MethodFamily, MethodParameter, ParameterKind, ParameterValue,
+    TensorView,
 };
 use llmcl_stages_api::registry::{MethodCatalog, MethodInfo, MethodProblem};
 use llmcl_stages_api::task::TaskError;
@@ -114,6 +115,11 @@ pub fn of_value(value: &Value) -> Result<Box<dyn Method>, TaskError> {
 #[must_use]
 pub fn learns(name: &str) -> bool {
     family_of(name).is_some_and(MethodFamily::needs_profile)
+}
+
+/// Whether the method of this name learns from tensors of this type.
+pub fn learns_from(name: &str, dtype: Dtype) -> bool {
+    family_of(name).is_some_and(|family| family.learns_from(name, dtype))
 }
 
 /// Has the method of this name learn a profile from tensors.

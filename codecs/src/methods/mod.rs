@@ -10,6 +10,9 @@ mod block_static;
 mod by_type_context;
 mod by_type_fast;
 mod byte_split_zstd;
+mod decomp_perstream_zstd;
+mod decomp_perstream_zstd19_bg;
+mod decomp_qb_full;
 mod exponent_mantissa_profiled;
 mod exponent_mantissa_scaled;
 mod exponent_mantissa_static;
@@ -21,6 +24,7 @@ mod openzl_float16_deconstruct;
 #[cfg(feature = "openzl")]
 mod openzl_le_u16;
 mod qb_mixture_k4;
+mod whole_zstd;
 mod xz;
 mod zstd;
 

@@ -7,12 +7,16 @@
 //! *reconstructed*:
 //!
 //! * 277 bytes are four times 17 cumulative frequencies of four bytes, and five of a head.
-//! * A super-block chooses, by two bits. On real tensors that leaves 984 to 986 bits for its 256 nibbles. Longer
-//!   stretches that choose win nothing over one table, and groups of 32, with 16 bits of choices, win more than the
-//!   study has.
+//! * A super-block chooses, by two bits. On real tensors that leaves 986 to 988 bits for its 256 nibbles and the choice.
+//!   Longer stretches that choose win nothing over one table, and groups of 32, with 16 bits of choices, win more than
+//!   the study has.
 //! * Of 1,096.4 bits that leaves some 108 for the 128 of the header. Each of the four bytes of `d` and `dmin` by
-//!   frequencies of its own, and the twelve of scales and minima by frequencies together, come to 106 to 109. A table
-//!   for each of the 16 bytes would come to 103, and zstd over them in file order to 118.
+//!   frequencies of its own, and the twelve of scales and minima by frequencies together, come to 107 to 109 with what is
+//!   written of the frequencies. Frequencies for each of the sixteen would come to 105 in tensors that are not small,
+//!   and zstd over the headers to 118.
+//!
+//! With the profile of gemma-3-270m, the twelve tensors of this type in Qwen2.5-Coder-0.5B come to a median of 1.0514;
+//! with the profile of that, the 27 of gemma to 1.0509.
 //!
 //! A `Q4_K` block, as it lies in a file, is a header of 16 bytes and 128 bytes of nibbles; see
 //! [`q4_k`](crate::blocks::q4_k).
@@ -27,13 +31,13 @@
 //! | mode | 1 |
 //! | mode 0: the nibbles as they are | 128 a super-block |
 //! | mode 1: the numbers of the tables, from 0 to 3, four to a byte, the first in the lowest bits; filled up with zeros | a quarter of one a super-block |
-//! | … nibbles, the lower of each byte first, see [`rans`] | |
+//! | … nibbles, the lower of each byte first, see [`rans`](crate::rans) | |
 //!
 //! | field of a run of headers | bytes |
 //! | --- | --- |
 //! | mode | 1 |
 //! | mode 0: the headers as they are | 16 a super-block |
-//! | mode 1: frequencies of the first byte, the second, the third, the fourth, and of the other twelve, see [`rans::Frequencies`] | |
+//! | mode 1: frequencies of the first byte, the second, the third, the fourth, and of the other twelve, see [`Frequencies`](crate::rans::Frequencies) | |
 //! | … the bytes, header by header | |
 //!
 //! A run is stored as it is where coding would make it longer.
@@ -43,9 +47,6 @@ mod runs;
 
 pub(crate) use profile::{Mixture, train};
 pub(crate) use runs::{HeaderEncoder, NibbleDecoder, NibbleEncoder, RUN, decode_headers};
-
-#[cfg(doc)]
-use crate::rans;
 
 /// Bytes of a super-block's header.
 pub(crate) const HEADER_BYTES: usize = 16;

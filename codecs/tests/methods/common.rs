@@ -4,7 +4,7 @@
 mod made;
 #[path = "../gguf/writer.rs"]
 #[expect(dead_code, reason = "shared with the tests of the reader")]
-mod writer;
+pub(crate) mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

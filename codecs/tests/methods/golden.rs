@@ -11,6 +11,9 @@ use crate::common::{Content, Noise, Tensor, decode, encode, profile, repeated, w
 
 const METHODS: &[(&str, u32)] = &[
     ("qb_mixture_k4", 1),
+    ("decomp_perstream_zstd19", 1),
+    ("decomp_perstream_zstd19_bg", 1),
+    ("decomp_qb_full", 1),
     ("bf16_split", 1),
     ("bf16_split_ctx", 1),
     ("bf16_split_mixture_k4", 1),

@@ -151,7 +151,8 @@ pub(super) fn file(bytes: usize) -> Vec<u8> {
         (Dtype::Q4K, left / 2 / 144 / 2),
         (Dtype::F32, 7),
         (Dtype::Q6K, left / 8 / 210),
-        (Dtype::Q4K, left / 2 / 144 / 2),
+        // One less, so that it holds other weights than the first.
+        (Dtype::Q4K, (left / 2 / 144 / 2).saturating_sub(1)),
         (Dtype::Q5_0, left / 16 / 22),
         (Dtype::Q8_0, left / 16 / 34),
         (Dtype::Q4_1, left / 16 / 20),

@@ -8,6 +8,7 @@
 mod accounting;
 mod common;
 mod damage;
+mod files;
 mod golden;
 mod mixture;
 mod recovery;

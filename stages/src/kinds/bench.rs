@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use blake3::{Hash, Hasher};
-use llmcl_codecs::{Accounting, EncodeError, Method};
+use llmcl_codecs::accounting::RECIPE;
+use llmcl_codecs::{Accounting, EncodeError, Method, StreamBytes};
 use llmcl_stages_api::kind::{Check, StageKind};
 use llmcl_stages_api::machine::{Fact, FactSort};
 use llmcl_stages_api::param::{Param, ParamType, Params};
@@ -27,6 +28,8 @@ const METHOD: &str = "method";
 const RESULTS: &str = "results";
 const ENCODED: &str = "encoded";
 const PARTS: &str = "parts";
+/// The stream of what lies beside all others.
+const CONTAINER: &str = "container";
 
 /// Working memory beside the method's: tables and buffers.
 const MEMORY: u64 = 16 << 20;
@@ -202,6 +205,7 @@ impl StageKind for Bench {
                 group,
                 written: &written,
                 compared: &compared,
+                streams: bench.streams(group, &written, encoded)?,
                 profile: bench.profile.map_or(0, |profile| profile.len() as u64),
             };
             row.results(&mut results)?;
@@ -356,6 +360,39 @@ impl Bencher<'_> {
         Ok(compared)
     }
 
+    /// What a method of ours says of the streams of an encoding, held against what went in and came out.
+    fn streams(
+        &self,
+        group: &Group<'_>,
+        written: &Written,
+        encoded: &[u8],
+    ) -> Result<Vec<StreamBytes>, TaskError> {
+        let Coder::Method(method) = &self.coder else {
+            return Ok(Vec::new());
+        };
+        let streams = method
+            .streams(encoded)
+            .map_err(|error| wrong(group, *method, failure::chain(&error)))?;
+        let sum = |of: fn(&StreamBytes) -> u64| streams.iter().map(of).sum::<u64>();
+        let (bytes_in, bytes_out) = (sum(|one| one.bytes_in), sum(|one| one.bytes_out));
+        let Accounting { container, .. } = written.accounting;
+        let is_sound = bytes_in == group.bytes()
+            && bytes_out <= written.accounting.total()
+            && recipe_bytes(&streams) <= container;
+        if is_sound || streams.is_empty() {
+            return Ok(streams);
+        }
+        Err(wrong(
+            group,
+            *method,
+            format!(
+                "its streams are of {bytes_in} bytes and come to {bytes_out}; {} went in and {} came out",
+                group.bytes(),
+                written.accounting.total()
+            ),
+        ))
+    }
+
     /// Decodes with a method of ours, and returns the digest of the decoded bytes, which are the original.
     fn method_decode(
         &self,
@@ -477,7 +514,10 @@ fn results_schema() -> Schema {
 fn parts_schema() -> Schema {
     Schema::new([
         text("tensor", "the tensor's name; none where all are one unit"),
-        text("stream", "payload, tables or container"),
+        text(
+            "stream",
+            "payload, tables or container; or the method's own, with the recipe, and container",
+        ),
         whole(
             "bytes_in",
             "bytes of the original that went into the stream",
@@ -486,11 +526,19 @@ fn parts_schema() -> Schema {
     ])
 }
 
+/// Bytes of the recipe, which a method counts as container.
+fn recipe_bytes(streams: &[StreamBytes]) -> u64 {
+    let recipes = streams.iter().filter(|stream| stream.name == RECIPE);
+    recipes.map(|stream| stream.bytes_out).sum()
+}
+
 /// What is known of a unit.
 struct Row<'a> {
     group: &'a Group<'a>,
     written: &'a Written,
     compared: &'a Compared,
+    /// Those of the method's own, if it has any.
+    streams: Vec<StreamBytes>,
     profile: u64,
 }
 
@@ -507,7 +555,9 @@ impl Row<'_> {
         } = self.written.accounting;
         let is_encoded = self.written.failure.is_none();
         let came_back = self.compared.matches();
-        let recipe = 0;
+        let recipe = recipe_bytes(&self.streams);
+        // What is sound has no longer a recipe than container.
+        let container = container.saturating_sub(recipe);
         let bytes_in = self.group.bytes();
         let bytes_out = payload + tables + container + self.profile + recipe;
         let only = |is: bool, value: Value| if is { value } else { Value::None };
@@ -555,22 +605,33 @@ impl Row<'_> {
         (!tensors.is_empty()).then(|| tensors.iter().map(|tensor| tensor.numel()).sum())
     }
 
+    /// Names of streams, what went into them, and what they became: the method's own and what lies beside them, or else
+    /// what the account of every method has.
+    fn streams(&self) -> Vec<(&'static str, u64, u64)> {
+        let accounting = self.written.accounting;
+        if self.streams.is_empty() {
+            return vec![
+                ("payload", self.group.bytes(), accounting.payload),
+                ("tables", 0, accounting.tables),
+                (CONTAINER, 0, accounting.container),
+            ];
+        }
+        let own = self.streams.iter();
+        let mut streams: Vec<_> = own
+            .map(|stream| (stream.name, stream.bytes_in, stream.bytes_out))
+            .collect();
+        let inside: u64 = self.streams.iter().map(|stream| stream.bytes_out).sum();
+        streams.push((CONTAINER, 0, accounting.total().saturating_sub(inside)));
+        streams
+    }
+
     /// The rows of the streams; what did not come back has none.
     fn parts(&self, table: &mut TableBuilder) -> Result<(), TaskError> {
         if !self.compared.matches() {
             return Ok(());
         }
         let tensor = self.group.tensor().map(|tensor| tensor.name.as_str());
-        let Accounting {
-            payload,
-            tables,
-            container,
-        } = self.written.accounting;
-        for (stream, bytes_in, bytes_out) in [
-            ("payload", self.group.bytes(), payload),
-            ("tables", 0, tables),
-            ("container", 0, container),
-        ] {
+        for (stream, bytes_in, bytes_out) in self.streams() {
             table
                 .push_row(vec![
                     columns::optional_text(tensor),

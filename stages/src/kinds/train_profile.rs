@@ -134,10 +134,10 @@ impl StageKind for TrainProfile {
         for weights in &sets {
             tensors.extend(weights.views()?);
         }
-        tensors.retain(|tensor| method.takes(tensor.dtype));
+        tensors.retain(|tensor| methods::learns_from(&method.name(), tensor.dtype));
         if tensors.is_empty() {
             return Err(TaskError::input(format!(
-                "none of the tensors is of a type that `{}` takes",
+                "none of the tensors is of a type that `{}` learns from",
                 method.name()
             )));
         }

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
-use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError, Method, TensorView};
+use llmcl_codecs::{Accounting, DecodeError, Dtype, EncodeError, Method, StreamBytes, TensorView};
 use llmcl_stages::foreign::METHOD;
 use llmcl_stages::kinds::bench::{Bench, KIND};
+use llmcl_stages::kinds::train_profile;
 use llmcl_stages::{encoded, methods};
 use llmcl_stages_api::artifact::Artifact;
 use llmcl_stages_api::kind::{InputSchema, StageKind};
@@ -18,8 +19,8 @@ use serde_json::{Value as Json, json};
 use crate::support::host::TestHost;
 use crate::support::tables::names;
 use crate::support::weights::{
-    Weight, bf16_weights, cast_to, cell, gguf, inputs, int, number, read_table, selected, set_of,
-    words,
+    Weight, bf16_weights, cast_to, cell, gguf, inputs, int, number, output, read_table, selected,
+    set_of, words,
 };
 use crate::support::wheel::sha256;
 use crate::support::{check, params, problems, run_with};
@@ -264,6 +265,82 @@ fn parts_add_up_to_the_whole() {
 }
 
 #[test]
+fn streams_of_a_methods_own_are_parts() {
+    let host = TestHost::new();
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../fixtures/qwen2.5-coder-q4_k_m.gguf"
+    );
+    let content = std::fs::read(path).unwrap();
+    let file = host.store("model.gguf", &content);
+    let ports = [("file", &file)];
+    let method = "decomp_perstream_zstd19_bg";
+    let outputs = bench(&KIND, &host, method, "file", &ports).unwrap();
+    let (results, parts) = (
+        read_table(&host, &outputs["results"]),
+        read_table(&host, &outputs["parts"]),
+    );
+    let streams: Vec<Value> = (0..parts.len())
+        .map(|row| cell(&parts, row, "stream").clone())
+        .collect();
+    let names = [
+        "meta",
+        "nibbles_q4k",
+        "quant_other",
+        "scales_q4k",
+        "tensor_f32",
+        "recipe",
+        "container",
+    ];
+    assert_eq!(streams, names.map(|name| Value::Text(name.to_owned())));
+    for column in ["bytes_in", "bytes_out"] {
+        let sum: i64 = (0..parts.len()).map(|row| int(&parts, row, column)).sum();
+        assert_eq!(sum, int(&results, 0, column), "{column}");
+    }
+    let recipe = int(&results, 0, "bytes_recipe");
+    assert_eq!(recipe, int(&parts, 5, "bytes_out"));
+    assert!(recipe > 0);
+    // A version and five lengths.
+    assert_eq!(int(&parts, 6, "bytes_out"), 41);
+    let all = ["payload", "tables", "container", "recipe"];
+    let sum: i64 = all
+        .iter()
+        .map(|part| int(&results, 0, &format!("bytes_{part}")))
+        .sum();
+    assert_eq!(sum, int(&results, 0, "bytes_out"));
+    assert_eq!(int(&results, 0, "bytes_container"), 41);
+}
+
+#[test]
+fn a_file_is_coded_by_what_was_learnt_from_tensors() {
+    let host = TestHost::new();
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../fixtures/qwen2.5-coder-q4_k_m.gguf"
+    );
+    let file = host.store("model.gguf", &std::fs::read(path).unwrap());
+    let set = selected(&host, &file, "true").unwrap();
+    let learn = |method: &str, set: &Artifact| {
+        let json = json!({ "method": { "name": method } });
+        let ports = [("tensors", set)];
+        output(&train_profile::KIND, &host, &json, &ports, "profile")
+    };
+    // What it takes is files, and what it learns from is tensors.
+    let profile = learn("decomp_qb_full", &set).unwrap();
+    let ports = [("file", &file), ("profile", &profile)];
+    let outputs = bench(&KIND, &host, "decomp_qb_full", "file", &ports).unwrap();
+    let results = read_table(&host, &outputs["results"]);
+    check_rows(&results);
+    assert_eq!(int(&results, 0, "bytes_profile"), 277);
+    let floats = selected(&host, &file, "dtype == 'F32'").unwrap();
+    let error = learn("decomp_qb_full", &floats).unwrap_err();
+    assert_eq!(
+        error.message,
+        "none of the tensors is of a type that `decomp_qb_full` learns from"
+    );
+}
+
+#[test]
 fn the_same_task_puts_out_the_same() {
     let (one, two) = (TestHost::new(), TestHost::new());
     let outputs = |host: &TestHost| bench_set(host, "exponent_static", &tensors(host)).unwrap();
@@ -313,6 +390,8 @@ enum Fault {
     Refuses,
     /// It hides a byte from the count.
     Hides,
+    /// Its streams are not of what went in.
+    Misstates,
 }
 
 /// Stores bytes, mixed with the one byte of its profile.
@@ -353,13 +432,25 @@ impl Method for Store {
         let key = profile.unwrap()[0];
         let mut decoded: Vec<u8> = encoded.iter().map(|byte| byte ^ key).collect();
         match self.0 {
-            Fault::None | Fault::Hides => {}
+            Fault::None | Fault::Hides | Fault::Misstates => {}
             Fault::Flips => decoded[100] ^= 1,
             Fault::Stops => decoded.truncate(decoded.len() - 1),
             Fault::GoesOn => decoded.push(0),
             Fault::Refuses => return Err(DecodeError::Trailing { at: 5, found: 1 }),
         }
         out.write_all(&decoded).map_err(DecodeError::Write)
+    }
+
+    fn streams(&self, encoded: &[u8]) -> Result<Vec<StreamBytes>, DecodeError> {
+        let stream = StreamBytes {
+            name: "all",
+            bytes_in: encoded.len() as u64 + 1,
+            bytes_out: encoded.len() as u64,
+        };
+        Ok(match self.0 {
+            Fault::Misstates => vec![stream],
+            _ => Vec::new(),
+        })
     }
 
     fn takes(&self, dtype: Dtype) -> bool {
@@ -382,6 +473,7 @@ fn store(method: &Value) -> Result<Box<dyn Method>, TaskError> {
         Some("goes_on") => Fault::GoesOn,
         Some("refuses") => Fault::Refuses,
         Some("hides") => Fault::Hides,
+        Some("misstates") => Fault::Misstates,
         _ => Fault::None,
     };
     Ok(Box::new(Store(fault)))
@@ -417,6 +509,10 @@ fn a_method_that_does_not_bring_back_the_original_fails_the_task() {
         (
             "flips",
             "tensor `a` with `store`: the decoded bytes differ from the original from byte 100 on",
+        ),
+        (
+            "misstates",
+            "tensor `a` with `store`: its streams are of 1001 bytes and come to 1000; 1000 went in and 1000 came out",
         ),
         (
             "stops",
