@@ -1,6 +1,6 @@
 //! Methods for blocks as containers use them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::chunk::{self, Decoder, Encoder, Scratch};
 use super::tables::Tables;
@@ -65,8 +65,9 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
         Ok(Box::new(BlockChunks::<C> {
             shape,
             written,
-            encoder: pays.then(|| Encoder::new(&tables)),
-            decoder: pays.then(|| Decoder::new(&tables)),
+            tables: pays.then_some(tables),
+            encoder: OnceLock::new(),
+            decoder: OnceLock::new(),
             pool: Arc::clone(&self.pool),
         }))
     }
@@ -97,8 +98,9 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
         Ok(Box::new(BlockChunks::<C> {
             shape: Shape::of(layout, shape),
             written: written.to_vec(),
-            encoder: tables.as_ref().map(Encoder::new),
-            decoder: tables.as_ref().map(Decoder::new),
+            tables,
+            encoder: OnceLock::new(),
+            decoder: OnceLock::new(),
             pool: Arc::clone(&self.pool),
         }))
     }
@@ -107,8 +109,10 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
 struct BlockChunks<C: BlockCoder> {
     shape: Shape,
     written: Vec<u8>,
-    encoder: Option<Encoder>,
-    decoder: Option<Decoder>,
+    tables: Option<Tables>,
+    /// Made when they are needed: they are large beside what they are made of.
+    encoder: OnceLock<Encoder>,
+    decoder: OnceLock<Decoder>,
     pool: Pool<C>,
 }
 
@@ -135,14 +139,18 @@ impl<C: BlockCoder> Chunks for BlockChunks<C> {
     }
 
     fn encode(&self, _first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let tables = self.tables.as_ref();
+        let encoder = tables.map(|tables| self.encoder.get_or_init(|| Encoder::new(tables)));
         with_scratch::<C, _>(&self.pool, |scratch| {
-            chunk::encode::<C>(self.shape, self.encoder.as_ref(), data, scratch, out)
+            chunk::encode::<C>(self.shape, encoder, data, scratch, out)
         })
     }
 
     fn decode(&self, _first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError> {
+        let tables = self.tables.as_ref();
+        let decoder = tables.map(|tables| self.decoder.get_or_init(|| Decoder::new(tables)));
         with_scratch::<C, _>(&self.pool, |scratch| {
-            chunk::decode::<C>(self.shape, self.decoder.as_ref(), encoded, scratch, data)
+            chunk::decode::<C>(self.shape, decoder, encoded, scratch, data)
         })
     }
 }

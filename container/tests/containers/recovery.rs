@@ -30,17 +30,31 @@ fn files_of_tensors_come_back() {
             .map(|tensor| (tensor.name.as_str(), tensor.dtype, tensor.shape.as_slice()))
             .collect();
         assert_eq!(named, given);
-        // Floats are the method's, all else is zstd's unless the method is that.
         for segment in &found.segments {
             let method = &container.methods()[segment.method].name;
             let dtype = segment.tensor.as_ref().map(|info| info.dtype);
-            let is_float = matches!(dtype, Some(Dtype::Bf16 | Dtype::F16 | Dtype::F32));
-            let expected = match is_float || name.starts_with("zstd_") {
-                true => name.as_str(),
-                false => OTHER_BYTES,
-            };
+            let expected = method_of(&name, dtype);
             assert_eq!(method, expected);
         }
+    }
+}
+
+/// The method that a container has for a tensor of a type, or for other bytes, if it was made with a method.
+fn method_of<'a>(chosen: &'a str, dtype: Option<Dtype>) -> &'a str {
+    let is_float = matches!(dtype, Some(Dtype::Bf16 | Dtype::F16 | Dtype::F32));
+    let is_block = dtype.is_some_and(|dtype| dtype.is_block_quantised());
+    match (chosen, is_float, is_block) {
+        ("by_type_fast", true, _) => "exponent_mantissa_static",
+        ("by_type_fast", _, true) => "block_static",
+        ("by_type_fast", ..) => "zstd_9",
+        ("by_type_context", true, _) => "exponent_mantissa_scaled",
+        ("by_type_context", _, true) => "block_context",
+        ("by_type_context", ..) => "zstd_19",
+        _ if chosen.starts_with("zstd_") => chosen,
+        _ if chosen.starts_with("block_") && is_block => chosen,
+        _ if !chosen.starts_with("block_") && is_float => chosen,
+        // What a method does not take is zstd's.
+        _ => OTHER_BYTES,
     }
 }
 
@@ -59,6 +73,11 @@ fn blocks_come_back() {
             .iter()
             .map(|tensor| (&tensor.name, tensor.dtype, &tensor.shape));
         assert!(named.eq(given), "{name}");
+        for segment in segments {
+            let method = &container.methods()[segment.method].name;
+            let dtype = segment.tensor.as_ref().map(|info| info.dtype);
+            assert_eq!(method, method_of(&name, dtype));
+        }
     }
 }
 
