@@ -211,15 +211,15 @@ pub(crate) fn sort(classes: &[u8], count: usize, order: &mut Vec<u32>) -> Vec<us
         *start = sum;
     }
     let mut next = starts.clone();
-    order.clear();
     order.resize(classes.len(), 0);
     for (number, &class) in (0..).zip(classes) {
-        if let Some(next) = next.get_mut(usize::from(class)) {
-            if let Some(slot) = order.get_mut(*next) {
-                *slot = number;
-            }
-            *next += 1;
+        let Some(next) = next.get_mut(usize::from(class)) else {
+            continue;
+        };
+        if let Some(slot) = order.get_mut(*next) {
+            *slot = number;
         }
+        *next += 1;
     }
     starts
 }

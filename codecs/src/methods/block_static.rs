@@ -77,12 +77,11 @@ fn walk_quants<const GROUP: usize>(
         if of_class.is_empty() {
             continue;
         }
-        run.clear();
         pass_groups(class as u8, of_class, groups, run, pass);
     }
 }
 
-/// A run of groups. `run` is empty space.
+/// A run of groups. `run` is space.
 fn pass_groups<const GROUP: usize, P: Pass>(
     class: u8,
     numbers: &[u32],
@@ -90,8 +89,8 @@ fn pass_groups<const GROUP: usize, P: Pass>(
     run: &mut Vec<u8>,
     pass: &mut P,
 ) {
+    run.resize(numbers.len() * GROUP, 0);
     if P::DECODES {
-        run.resize(numbers.len() * GROUP, 0);
         pass.run(class, run);
         for (&number, quants) in numbers.iter().zip(run.as_chunks().0) {
             if let Some(group) = groups.get_mut(number as usize) {
@@ -99,9 +98,9 @@ fn pass_groups<const GROUP: usize, P: Pass>(
             }
         }
     } else {
-        for &number in numbers {
+        for (&number, quants) in numbers.iter().zip(run.as_chunks_mut().0) {
             if let Some(group) = groups.get(number as usize) {
-                run.extend_from_slice(group);
+                *quants = *group;
             }
         }
         pass.run(class, run);

@@ -10,6 +10,10 @@ use llmcl_codecs::{Dtype, cast, resolve};
 use crate::common::{Content, Noise, Tensor, decode, encode, profile, repeated, was_bf16};
 
 const METHODS: &[(&str, u32)] = &[
+    ("block_static", 1),
+    ("block_context", 1),
+    ("by_type_fast", 1),
+    ("by_type_context", 1),
     ("qb_mixture_k4", 1),
     ("decomp_perstream_zstd19", 1),
     ("decomp_perstream_zstd19_bg", 1),
@@ -65,6 +69,11 @@ fn tensors() -> Vec<Tensor> {
         repeated(Dtype::Bf16, 700, 9),
         repeated(Dtype::Q4K, 20 * 256, 12),
         Content::Nans.tensor(Dtype::Q4K, &[2, 512]),
+        Content::Weights.tensor(Dtype::Q6K, &[3, 2, 1024]),
+        Content::Weights.tensor(Dtype::Q5_0, &[40, 96]),
+        Content::Weights.tensor(Dtype::Q8_0, &[40, 96]),
+        Content::Weights.tensor(Dtype::Q4_1, &[40, 96]),
+        Content::Noise.tensor(Dtype::Q8_0, &[64]),
         Content::Noise.tensor(Dtype::U8, &[300]),
         Content::File.tensor(Dtype::U8, &[30_000]),
     ]

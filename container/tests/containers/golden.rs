@@ -29,16 +29,28 @@ fn files() -> Files {
     ]
 }
 
+/// A file of quantised blocks of four types, and of floats.
+fn blocks() -> Files {
+    let file = include_bytes!("../../../fixtures/qwen2.5-coder-q4_k_m.gguf");
+    vec![("model.gguf".to_owned(), file.to_vec())]
+}
+
 #[test]
 fn golden_containers_are_read_and_made_again() {
-    let files = files();
-    let (made, _) = write("exponent_mantissa_scaled", Form::Folder, &files);
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/containers/golden/1.llmcl");
-    if !path.exists() && std::env::var_os("LLMCL_UPDATE_GOLDEN").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &made).unwrap();
+    for (name, method, form, files) in [
+        ("1", "exponent_mantissa_scaled", Form::Folder, files()),
+        ("1-blocks-fast", "by_type_fast", Form::File, blocks()),
+        ("1-blocks-context", "by_type_context", Form::File, blocks()),
+    ] {
+        let (made, _) = write(method, form, &files);
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("tests/containers/golden/{name}.llmcl"));
+        if !path.exists() && std::env::var_os("LLMCL_UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &made).unwrap();
+        }
+        let golden = std::fs::read(&path).unwrap();
+        assert!(restore(&golden).unwrap() == files, "version {name}");
+        assert!(made == golden, "other bytes than version {name} made");
     }
-    let golden = std::fs::read(&path).unwrap();
-    assert!(restore(&golden).unwrap() == files, "version 1");
-    assert!(made == golden, "other bytes than version 1 made");
 }
