@@ -15,7 +15,7 @@ import tomllib
 import jsonschema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GOOD = ["experiments/smoke.toml", "experiments/iter4.toml", "cli/tests/good.toml"]
+GOOD = [f"experiments/{name}.toml" for name in ("smoke", "iter3", "iter4", "iter5", "iter6", "peers")] + ["cli/tests/good.toml"]
 BROKEN = [
     "bad_pruned", "bad_choice", "cannot_report", "experiment_name", "missing_input", "missing_key", "missing_kind",
     "no_stages", "unknown_input_port", "unknown_key_in_stage", "unknown_kind", "unknown_top_key", "wrong_type",
