@@ -113,16 +113,29 @@ impl ChunkedMethod for Parts {
         Some(self.of(dtype))
     }
 
-    fn fit(&self, tensor: &TensorView<'_>) -> Result<Box<dyn Chunks>, EncodeError> {
-        self.of(tensor.dtype).fit(tensor)
+    fn takes_given(&self, dtype: Dtype, given: Dtype) -> bool {
+        self.of(dtype).takes_given(dtype, given)
+    }
+
+    fn agreement(&self, tensor: &TensorView<'_>, given: &TensorView<'_>) -> usize {
+        self.of(tensor.dtype).agreement(tensor, given)
+    }
+
+    fn fit(
+        &self,
+        tensor: &TensorView<'_>,
+        given: Option<&TensorView<'_>>,
+    ) -> Result<Box<dyn Chunks>, EncodeError> {
+        self.of(tensor.dtype).fit(tensor, given)
     }
 
     fn open(
         &self,
         dtype: Dtype,
         shape: &[u64],
+        given: Option<Dtype>,
         tables: &[u8],
     ) -> Result<Box<dyn Chunks>, DecodeError> {
-        self.of(dtype).open(dtype, shape, tables)
+        self.of(dtype).open(dtype, shape, given, tables)
     }
 }

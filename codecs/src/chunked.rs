@@ -25,15 +25,31 @@ pub trait ChunkedMethod: Send + Sync {
         None
     }
 
-    /// Looks at a tensor and gets ready to encode its chunks.
+    /// Whether tensors of this type can be encoded given the same matrix as a tensor of another type.
+    fn takes_given(&self, _dtype: Dtype, _given: Dtype) -> bool {
+        false
+    }
+
+    /// How many elements of a sample, of a hundred, are what another tensor of the same shape says they are, which it
+    /// can be [given](Self::takes_given).
+    fn agreement(&self, _tensor: &TensorView<'_>, _given: &TensorView<'_>) -> usize {
+        0
+    }
+
+    /// Looks at a tensor and gets ready to encode its chunks; given another, if it takes that.
     ///
     /// # Errors
     ///
     /// [`EncodeError::Dtype`] where the type is another than it takes, [`EncodeError::TensorLength`] where the data is
     /// not as long as the shape says.
-    fn fit(&self, tensor: &TensorView<'_>) -> Result<Box<dyn Chunks>, EncodeError>;
+    fn fit(
+        &self,
+        tensor: &TensorView<'_>,
+        given: Option<&TensorView<'_>>,
+    ) -> Result<Box<dyn Chunks>, EncodeError>;
 
-    /// Gets ready to decode the chunks of a tensor, by what its encoding wrote as [`Chunks::tables`].
+    /// Gets ready to decode the chunks of a tensor, by what its encoding wrote as [`Chunks::tables`]. If another tensor
+    /// was given, it was of the same shape.
     ///
     /// # Errors
     ///
@@ -42,11 +58,13 @@ pub trait ChunkedMethod: Send + Sync {
         &self,
         dtype: Dtype,
         shape: &[u64],
+        given: Option<Dtype>,
         tables: &[u8],
     ) -> Result<Box<dyn Chunks>, DecodeError>;
 }
 
-/// The chunks of a tensor.
+/// The chunks of a tensor. If another tensor is given, each needs the chunk of that with the same number, which has the
+/// same elements; else what is given is empty.
 pub trait Chunks: Send + Sync {
     /// What all chunks share, written.
     fn tables(&self) -> &[u8];
@@ -59,14 +77,34 @@ pub trait Chunks: Send + Sync {
     /// # Errors
     ///
     /// [`EncodeError::Backend`] where a library fails.
-    fn encode(&self, first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError>;
+    fn encode(
+        &self,
+        first: u64,
+        data: &[u8],
+        given: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError>;
 
     /// Decodes a chunk and fills `data`, which is as long as the chunk was.
     ///
     /// # Errors
     ///
     /// Where the bytes are not what [`encode`](Self::encode) writes for so much data.
-    fn decode(&self, first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError>;
+    fn decode(
+        &self,
+        first: u64,
+        encoded: &[u8],
+        given: &[u8],
+        data: &mut [u8],
+    ) -> Result<(), DecodeError>;
+}
+
+/// How many bytes of one type have as many elements as `bytes` of another, of which they are whole blocks.
+pub fn same_elements(bytes: u64, dtype: Dtype, other: Dtype) -> usize {
+    let (own, other) = (dtype.block(), other.block());
+    let elements = bytes / u64::from(own.bytes) * u64::from(own.elements);
+    let bytes = elements / u64::from(other.elements) * u64::from(other.bytes);
+    usize::try_from(bytes).unwrap_or(usize::MAX).max(1)
 }
 
 /// The chunked method of a name, with its profile; `None` if there is none of that name that works in chunks.

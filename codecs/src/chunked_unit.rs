@@ -7,6 +7,7 @@
 //! | bytes of all tensors | variable-length integer |
 //! | per tensor: type | its length as a variable-length integer, and its name |
 //! | … number of axes, and the length of each | variable-length integers |
+//! | … which tensor of the same shape it is given, 0 for none, 1 for the first | variable-length integer |
 //! | … what its chunks share | its length, and it |
 //! | … each chunk | its length, and it |
 //!
@@ -17,10 +18,11 @@ use std::io::Write;
 
 use crate::accounting::Accounting;
 use crate::bytes::{ByteReader, CountingWriter, put_decoded, write_varint};
-use crate::chunked::ChunkedMethod;
+use crate::chunked::{ChunkedMethod, Chunks, same_elements};
 use crate::error::{DecodeError, EncodeError};
 use crate::formats;
 use crate::method::Method;
+use crate::pairs::pairs;
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
 
@@ -98,6 +100,17 @@ struct OwnedView<'a> {
     data: &'a [u8],
 }
 
+impl<'a> OwnedView<'a> {
+    fn view(&self) -> TensorView<'_> {
+        TensorView {
+            name: &self.name,
+            dtype: self.dtype,
+            shape: &self.shape,
+            data: self.data,
+        }
+    }
+}
+
 impl Method for ChunkedUnit {
     fn name(&self) -> String {
         self.method.name()
@@ -115,17 +128,19 @@ impl Method for ChunkedUnit {
         let mut accounting = Accounting::default();
         let mut bytes = vec![self.method.version()];
         let tensors = self.tensors(tensors);
+        let views: Vec<TensorView<'_>> = tensors.iter().map(OwnedView::view).collect();
+        let pairs = pairs(self.method.as_ref(), &views);
         write_varint(&mut bytes, tensors.len() as u64);
         write_varint(&mut bytes, total);
         let mut encoded = Vec::new();
-        for tensor in &tensors {
-            let view = TensorView {
-                name: &tensor.name,
-                dtype: tensor.dtype,
-                shape: &tensor.shape,
-                data: tensor.data,
-            };
-            let chunks = self.method.fit(&view)?;
+        for (view, pair) in views.iter().zip(&pairs) {
+            let given = pair.and_then(|number| views.get(number));
+            let chunks = self.method.fit(view, given)?;
+            let own = chunks.chunk_bytes();
+            let mut of_given = given.map(|given| {
+                let length = same_elements(own, view.dtype, given.dtype);
+                given.data.chunks(length)
+            });
             let name = view.dtype.name();
             write_varint(&mut bytes, name.len() as u64);
             bytes.extend_from_slice(name.as_bytes());
@@ -133,14 +148,16 @@ impl Method for ChunkedUnit {
             for &length in view.shape {
                 write_varint(&mut bytes, length);
             }
+            write_varint(&mut bytes, pair.map_or(0, |number| number as u64 + 1));
             write_varint(&mut bytes, chunks.tables().len() as u64);
             bytes.extend_from_slice(chunks.tables());
             accounting.tables += chunks.tables().len() as u64;
-            let length = usize::try_from(chunks.chunk_bytes()).unwrap_or(usize::MAX);
+            let length = usize::try_from(own).unwrap_or(usize::MAX);
             let mut first = 0;
             for data in view.data.chunks(length) {
                 encoded.clear();
-                chunks.encode(first, data, &mut encoded)?;
+                let given = of_given.as_mut().and_then(Iterator::next);
+                chunks.encode(first, data, given.unwrap_or(&[]), &mut encoded)?;
                 first += data.len() as u64;
                 write_varint(&mut bytes, encoded.len() as u64);
                 out.put(&bytes)?;
@@ -181,34 +198,37 @@ impl Method for ChunkedUnit {
             found: total,
         };
         let mut left = total;
-        let mut data = Vec::new();
+        let mut parts: Vec<Part<'_>> = Vec::new();
         for _ in 0..tensors {
-            let (dtype, shape) = read_type(&mut reader)?;
-            let tables = reader.varint("bytes of tables")?;
-            let tables = reader.take(tables, "tables")?;
-            let bytes = dtype.bytes_for(&shape);
-            let Some((bytes, after)) = bytes.zip(bytes.and_then(|bytes| left.checked_sub(bytes)))
-            else {
+            let part = Part::read(self.method.as_ref(), &mut reader, tensors)?;
+            let Some(after) = left.checked_sub(part.bytes) else {
                 return Err(refuse);
             };
             left = after;
-            let chunks = self.method.open(dtype, &shape, tables)?;
-            let mut first = 0;
-            while first < bytes {
-                let length = chunks.chunk_bytes().clamp(1, bytes - first);
-                let encoded = reader.varint("bytes of a chunk")?;
-                let encoded = reader.take(encoded, "chunk")?;
-                // Chunks are of 8 MiB at most.
-                data.resize(usize::try_from(length).unwrap_or(0), 0);
-                chunks.decode(first, encoded, &mut data)?;
-                put_decoded(out, &data)?;
-                first += length;
-            }
+            parts.push(part);
         }
         if left > 0 {
             return Err(refuse);
         }
-        reader.finish()
+        reader.finish()?;
+        let (mut data, mut of_given) = (Vec::new(), Vec::new());
+        for part in &parts {
+            let chunks = part.open(self.method.as_ref(), &parts)?;
+            let given = part.given(&parts)?;
+            let finer = match given {
+                Some(given) => Some((given, given.open(self.method.as_ref(), &parts)?)),
+                None => None,
+            };
+            for number in 0..part.chunks.len() {
+                of_given.clear();
+                if let Some((given, chunks)) = &finer {
+                    given.decode(&**chunks, number, &[], &mut of_given)?;
+                }
+                part.decode(&*chunks, number, &of_given, &mut data)?;
+                put_decoded(out, &data)?;
+            }
+        }
+        Ok(())
     }
 
     fn takes(&self, dtype: Dtype) -> bool {
@@ -221,6 +241,114 @@ impl Method for ChunkedUnit {
 
     fn decode_memory(&self, _bytes: u64) -> u64 {
         MEMORY
+    }
+}
+
+/// A tensor of a unit, and where its chunks are.
+struct Part<'a> {
+    dtype: Dtype,
+    shape: Vec<u64>,
+    bytes: u64,
+    /// The number of the tensor that it is given.
+    given: Option<usize>,
+    tables: &'a [u8],
+    chunks: Vec<&'a [u8]>,
+    /// Where its description begins.
+    at: u64,
+}
+
+impl<'a> Part<'a> {
+    fn read(
+        method: &dyn ChunkedMethod,
+        reader: &mut ByteReader<'a>,
+        tensors: u64,
+    ) -> Result<Part<'a>, DecodeError> {
+        let at = reader.at();
+        let (dtype, shape) = read_type(reader)?;
+        let bytes = dtype.bytes_for(&shape).ok_or(DecodeError::Field {
+            what: "shape of a tensor",
+            at,
+            expected: "one that elements of its type can have",
+            found: shape.last().copied().unwrap_or(0),
+        })?;
+        let place = reader.at();
+        let number = reader.varint("number of the given tensor")?;
+        if number > tensors {
+            return Err(DecodeError::Field {
+                what: "number of the given tensor",
+                at: place,
+                expected: "0, or the number of a tensor",
+                found: number,
+            });
+        }
+        let tables = reader.varint("bytes of tables")?;
+        let mut part = Part {
+            dtype,
+            shape,
+            bytes,
+            // No more than there are, each of which takes a byte.
+            given: number.checked_sub(1).map(|number| number as usize),
+            tables: reader.take(tables, "tables")?,
+            chunks: Vec::new(),
+            at,
+        };
+        // Without its tables: what is shared does not change how long chunks are.
+        let opened = method.open(dtype, &part.shape, None, &[])?;
+        for _ in 0..bytes.div_ceil(opened.chunk_bytes().max(1)) {
+            let length = reader.varint("bytes of a chunk")?;
+            part.chunks.push(reader.take(length, "chunk")?);
+        }
+        Ok(part)
+    }
+
+    /// The tensor that it is given, which is of its shape and a finer type, and has none itself.
+    fn given<'p>(&self, parts: &'p [Part<'a>]) -> Result<Option<&'p Part<'a>>, DecodeError> {
+        let Some(number) = self.given else {
+            return Ok(None);
+        };
+        let given = parts.get(number);
+        let given = given.filter(|given| given.shape == self.shape && given.given.is_none());
+        given.map(Some).ok_or(DecodeError::Field {
+            what: "given tensor",
+            at: self.at,
+            expected: "one of the same shape that is given none itself",
+            found: number as u64,
+        })
+    }
+
+    fn open(
+        &self,
+        method: &dyn ChunkedMethod,
+        parts: &[Part<'a>],
+    ) -> Result<Box<dyn Chunks>, DecodeError> {
+        let given = self.given(parts)?.map(|given| given.dtype);
+        if let Some(given) = given
+            && !method.takes_given(self.dtype, given)
+        {
+            return Err(DecodeError::Field {
+                what: "given tensor",
+                at: self.at,
+                expected: "one of a type that this one can be given",
+                found: given.block().bytes.into(),
+            });
+        }
+        method.open(self.dtype, &self.shape, given, self.tables)
+    }
+
+    /// Decodes a chunk into `data`, given the same one of another tensor.
+    fn decode(
+        &self,
+        chunks: &dyn Chunks,
+        number: usize,
+        given: &[u8],
+        data: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        let first = (number as u64).saturating_mul(chunks.chunk_bytes());
+        let length = chunks.chunk_bytes().min(self.bytes.saturating_sub(first));
+        // Chunks are of 8 MiB at most.
+        data.resize(usize::try_from(length).unwrap_or(0), 0);
+        let encoded = self.chunks.get(number).copied().unwrap_or(&[]);
+        chunks.decode(first, encoded, given, data)
     }
 }
 

@@ -35,6 +35,7 @@ mod mixture;
 mod numbered;
 #[cfg(feature = "openzl")]
 mod openzl;
+mod pairs;
 pub mod rans;
 pub mod role;
 mod simd;
@@ -47,4 +48,5 @@ pub mod zstd_frame;
 pub use accounting::{Accounting, StreamBytes};
 pub use error::{DecodeError, EncodeError, MethodError};
 pub use method::{Method, MethodFamily, MethodParameter, ParameterKind, ParameterValue, resolve};
+pub use pairs::pairs;
 pub use tensor::{Block, Dtype, TensorView};

@@ -14,7 +14,7 @@ pub enum ContainerError {
     #[error("this is no container: it does not begin with the eight bytes that one begins with")]
     NotAContainer,
     /// It was written by a later program.
-    #[error("the container is of version {found}; this program reads version 1")]
+    #[error("the container is of version {found}; this program reads versions 1 and 2")]
     Version {
         /// The version.
         found: u16,

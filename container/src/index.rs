@@ -14,8 +14,10 @@ use crate::name::Names;
 pub(crate) const MAGIC: [u8; 8] = *b"\x8dLLMCL\r\n";
 /// The bytes that it ends with.
 pub(crate) const END: [u8; 8] = *b"LLMCLEND";
-/// The version of the format.
+/// The version of the format, if no tensor is given another.
 pub(crate) const VERSION: u16 = 1;
+/// The version where some are.
+pub(crate) const VERSION_WITH_PAIRS: u16 = 2;
 /// Bytes before the first chunk: magic, version, zeros.
 pub(crate) const HEAD_BYTES: usize = 16;
 /// Bytes after the index: where it begins, its length, its checksum, the end.
@@ -70,6 +72,9 @@ pub struct Segment {
     pub bytes: u64,
     /// The number of its method.
     pub method: usize,
+    /// The number of the segment of the same file that holds the same matrix at a finer precision, if it is decoded
+    /// given that.
+    pub given: Option<usize>,
     /// What its chunks share.
     pub(crate) tables: Vec<u8>,
     /// Its chunks, in order.
@@ -174,6 +179,7 @@ impl Index {
     pub(crate) fn read(
         bytes: &[u8],
         end_of_chunks: u64,
+        version: u16,
         profiles: &Profiles<'_>,
     ) -> Result<(Index, Vec<Box<dyn ChunkedMethod>>), ContainerError> {
         let at = end_of_chunks;
@@ -196,7 +202,7 @@ impl Index {
         // The chunks lie one after the other.
         let mut next = HEAD_BYTES as u64;
         for _ in 0..reader.varint("number of files").map_err(wrong)? {
-            let file = read_file(&mut reader, &chunked, &mut next, wrong)?;
+            let file = read_file(&mut reader, version, &chunked, &mut next, wrong)?;
             if let Some(problem) = names.add(&file.name) {
                 return Err(entry("file", &file.name, problem));
             }
@@ -307,6 +313,7 @@ impl MethodEntry {
 
 fn read_file(
     reader: &mut ByteReader<'_>,
+    version: u16,
     methods: &[Box<dyn ChunkedMethod>],
     next: &mut u64,
     wrong: impl Fn(DecodeError) -> ContainerError + Copy,
@@ -319,7 +326,7 @@ fn read_file(
     let mut names = HashSet::new();
     let mut left = bytes;
     for _ in 0..count {
-        let segment = Segment::read(reader, methods, next, wrong)?;
+        let segment = Segment::read(reader, version, methods, next, wrong)?;
         let after = left.checked_sub(segment.bytes);
         left = after.ok_or_else(|| entry("file", &name, "is shorter than its segments"))?;
         if let Some(tensor) = &segment.tensor
@@ -332,6 +339,26 @@ fn read_file(
     if left > 0 {
         return Err(entry("file", &name, "is longer than its segments"));
     }
+    for segment in segments.iter().filter(|segment| segment.given.is_some()) {
+        let tensor = segment.tensor.as_ref().map_or("", |tensor| &tensor.name);
+        let method = methods.get(segment.method);
+        let (Some(given), Some(method)) = (segment.given_type(&segments), method) else {
+            return Err(entry(
+                "tensor",
+                tensor,
+                "is given what is no tensor of its shape",
+            ));
+        };
+        let (dtype, _) = segment.dtype_and_shape();
+        if !method.takes_given(dtype, given) {
+            return Err(entry(
+                "tensor",
+                tensor,
+                "is given one of a type that is no use",
+            ));
+        }
+        segment.open(method.as_ref(), Some(given)).map_err(wrong)?;
+    }
     Ok(FileEntry {
         name,
         bytes,
@@ -342,7 +369,11 @@ fn read_file(
 
 impl Segment {
     fn write(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.tensor.is_some()));
+        out.push(match (&self.tensor, self.given) {
+            (None, _) => 0,
+            (Some(_), None) => 1,
+            (Some(_), Some(_)) => 2,
+        });
         match &self.tensor {
             None => write_varint(out, self.bytes),
             Some(tensor) => {
@@ -353,6 +384,9 @@ impl Segment {
                     write_varint(out, *axis);
                 }
             }
+        }
+        if let Some(given) = self.given {
+            write_varint(out, given as u64);
         }
         write_varint(out, self.method as u64);
         write_varint(out, self.tables.len() as u64);
@@ -365,11 +399,13 @@ impl Segment {
 
     fn read(
         reader: &mut ByteReader<'_>,
+        version: u16,
         methods: &[Box<dyn ChunkedMethod>],
         next: &mut u64,
         wrong: impl Fn(DecodeError) -> ContainerError + Copy,
     ) -> Result<Segment, ContainerError> {
         let at = reader.at();
+        let mut given = None;
         let (tensor, bytes) = match reader.byte("kind of a segment").map_err(wrong)? {
             0 => match reader.varint("length of a segment").map_err(wrong)? {
                 0 => {
@@ -382,11 +418,26 @@ impl Segment {
                 let (tensor, bytes) = read_tensor(reader, wrong)?;
                 (Some(tensor), bytes)
             }
+            2 if version >= VERSION_WITH_PAIRS => {
+                let (tensor, bytes) = read_tensor(reader, wrong)?;
+                let at = reader.at();
+                let number = reader.varint("given segment").map_err(wrong)?;
+                given = usize::try_from(number).ok();
+                if given.is_none() {
+                    let expected = "the number of a segment";
+                    return Err(wrong(field("given segment", at, expected, number)));
+                }
+                (Some(tensor), bytes)
+            }
             found => {
+                let expected = match version {
+                    VERSION => "0 or 1",
+                    _ => "0, 1 or 2",
+                };
                 return Err(wrong(field(
                     "kind of a segment",
                     at,
-                    "0 or 1",
+                    expected,
                     found.into(),
                 )));
             }
@@ -410,10 +461,16 @@ impl Segment {
             tensor,
             bytes,
             method: number as usize,
+            given,
             tables,
             chunks: Vec::new(),
         };
-        let opened = segment.open(method.as_ref()).map_err(wrong)?;
+        // The tables of one that is given another are looked at when that is known. They do not change the chunks.
+        let opened = match given {
+            None => segment.open(method.as_ref(), None),
+            Some(_) => segment.open_empty(method.as_ref()),
+        };
+        let opened = opened.map_err(wrong)?;
         // Each takes nine bytes of the index at least, so that no length makes this run on.
         for _ in 0..bytes.div_ceil(opened.chunk_bytes()) {
             let length = reader.varint("length of a chunk").map_err(wrong)?;
@@ -436,10 +493,30 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Its chunks.
-    pub(crate) fn open(&self, method: &dyn ChunkedMethod) -> Result<Box<dyn Chunks>, DecodeError> {
+    /// The type of what it is given: a tensor of the same shape that is given nothing itself.
+    pub(crate) fn given_type(&self, segments: &[Segment]) -> Option<Dtype> {
+        let given = segments.get(self.given?)?;
+        let (own, finer) = (self.tensor.as_ref()?, given.tensor.as_ref()?);
+        (own.shape == finer.shape && given.given.is_none()).then_some(finer.dtype)
+    }
+
+    /// Its chunks, given a tensor of a type.
+    pub(crate) fn open(
+        &self,
+        method: &dyn ChunkedMethod,
+        given: Option<Dtype>,
+    ) -> Result<Box<dyn Chunks>, DecodeError> {
         let (dtype, shape) = self.dtype_and_shape();
-        let chunks = method.open(dtype, shape, &self.tables)?;
+        Self::check(method.open(dtype, shape, given, &self.tables)?)
+    }
+
+    /// Its chunks as they would be without tables.
+    fn open_empty(&self, method: &dyn ChunkedMethod) -> Result<Box<dyn Chunks>, DecodeError> {
+        let (dtype, shape) = self.dtype_and_shape();
+        Self::check(method.open(dtype, shape, None, &[])?)
+    }
+
+    fn check(chunks: Box<dyn Chunks>) -> Result<Box<dyn Chunks>, DecodeError> {
         match (1..=MOST_CHUNK_BYTES).contains(&chunks.chunk_bytes()) {
             true => Ok(chunks),
             false => Err(field(

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::error::ContainerError;
 use crate::index::{
     ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Profiles, Segment,
-    TAIL_BYTES, VERSION, checksum,
+    TAIL_BYTES, VERSION, VERSION_WITH_PAIRS, checksum,
 };
 
 /// Chunks a thread that are decoded before they are written.
@@ -34,6 +34,8 @@ impl fmt::Debug for Container<'_> {
 /// A chunk that is to be decoded, and what of it is asked for.
 struct Job<'s> {
     chunks: &'s dyn Chunks,
+    /// What the segment is given, if it is.
+    given: Option<&'s Given<'s>>,
     entry: ChunkEntry,
     number: usize,
     /// Bytes of the segment before it.
@@ -42,6 +44,19 @@ struct Job<'s> {
     bytes: usize,
     wanted: Range<usize>,
     segment: &'s Segment,
+}
+
+/// A segment that another is decoded given.
+struct Given<'s> {
+    segment: &'s Segment,
+    chunks: Box<dyn Chunks>,
+}
+
+/// A segment whose chunks can be decoded.
+struct Open<'s> {
+    segment: &'s Segment,
+    chunks: Box<dyn Chunks>,
+    given: Option<Given<'s>>,
 }
 
 impl<'a> Container<'a> {
@@ -82,7 +97,7 @@ impl<'a> Container<'a> {
             return Err(cut_off("the head", HEAD_BYTES as u64));
         };
         let version = u16::from_le_bytes([head[8], head[9]]);
-        if version != VERSION {
+        if !(VERSION..=VERSION_WITH_PAIRS).contains(&version) {
             return Err(ContainerError::Version { found: version });
         }
         if head[10..].iter().any(|byte| *byte != 0) {
@@ -120,7 +135,17 @@ impl<'a> Container<'a> {
             return Err(ContainerError::IndexChecksum { expected, found });
         }
         let profiles = profiles.iter().map(|bytes| (blake3::hash(bytes), *bytes));
-        let (index, methods) = Index::read(index, at, &profiles.collect::<Profiles<'_>>())?;
+        let (index, methods) =
+            Index::read(index, at, version, &profiles.collect::<Profiles<'_>>())?;
+        let mut segments = index.files.iter().flat_map(|file| &file.segments);
+        let has_pairs = segments.any(|segment| segment.given.is_some());
+        if has_pairs != (version == VERSION_WITH_PAIRS) {
+            return Err(ContainerError::Field {
+                what: "version",
+                at: 8,
+                expected: "1, as no tensor is given another",
+            });
+        }
         Ok(Container {
             bytes,
             index,
@@ -177,11 +202,11 @@ impl<'a> Container<'a> {
                 && let Some(segment) = segments.next()
             {
                 chunks += segment.chunks.len();
-                group.push((segment, self.open_segment(file, segment)?));
+                group.push(self.open_segment(file, segment)?);
             }
             let mut jobs = Vec::new();
-            for (segment, chunks) in &group {
-                jobs.extend(self.jobs(segment, chunks.as_ref(), 0..segment.bytes));
+            for open in &group {
+                jobs.extend(open.jobs(0..open.segment.bytes));
             }
             self.decode(file, &jobs, stop, &mut |bytes| {
                 hasher.update_rayon(bytes);
@@ -220,53 +245,40 @@ impl<'a> Container<'a> {
                 bytes: segment.bytes,
             });
         }
-        let chunks = self.open_segment(file, segment)?;
-        let jobs: Vec<Job<'_>> = self.jobs(segment, chunks.as_ref(), range).collect();
+        let open = self.open_segment(file, segment)?;
+        let jobs: Vec<Job<'_>> = open.jobs(range).collect();
         self.decode(file, &jobs, stop, &mut |bytes| {
             out.write_all(bytes).map_err(ContainerError::Write)
         })
     }
 
-    fn open_segment(
+    fn open_segment<'s>(
         &self,
-        file: &FileEntry,
-        segment: &Segment,
-    ) -> Result<Box<dyn Chunks>, ContainerError> {
-        // Every segment was opened when the index was read, and its method's number was looked at.
-        let method = &self.methods[segment.method];
-        segment
-            .open(method.as_ref())
-            .map_err(|source| ContainerError::Chunk {
-                place: place(file, segment),
-                source,
-            })
-    }
-
-    /// The chunks that a range of bytes of a segment is in.
-    fn jobs<'s>(
-        &self,
+        file: &'s FileEntry,
         segment: &'s Segment,
-        chunks: &'s dyn Chunks,
-        range: Range<u64>,
-    ) -> impl Iterator<Item = Job<'s>> {
-        let length = chunks.chunk_bytes();
-        let skipped = (range.start / length) as usize;
-        let last = range.end.div_ceil(length) as usize;
-        let numbered = segment.chunks.iter().enumerate().take(last).skip(skipped);
-        numbered.filter_map(move |(number, entry)| {
-            let first = number as u64 * length;
-            let bytes = length.min(segment.bytes.saturating_sub(first));
-            let from = range.start.saturating_sub(first);
-            let to = range.end.saturating_sub(first).min(bytes);
-            (from < to).then_some(Job {
-                chunks,
-                entry: *entry,
-                number,
-                first,
-                bytes: bytes as usize,
-                wanted: from as usize..to as usize,
-                segment,
+    ) -> Result<Open<'s>, ContainerError> {
+        // Every segment was opened when the index was read, and its method's number was looked at.
+        let open = |segment: &Segment| {
+            let method = &self.methods[segment.method];
+            let given = segment.given_type(&file.segments);
+            segment
+                .open(method.as_ref(), given)
+                .map_err(|source| ContainerError::Chunk {
+                    place: place(file, segment),
+                    source,
+                })
+        };
+        let given = segment.given.and_then(|number| file.segments.get(number));
+        let given = given.map(|given| -> Result<Given<'_>, ContainerError> {
+            Ok(Given {
+                segment: given,
+                chunks: open(given)?,
             })
+        });
+        Ok(Open {
+            segment,
+            chunks: open(segment)?,
+            given: given.transpose()?,
         })
     }
 
@@ -294,6 +306,28 @@ impl<'a> Container<'a> {
     }
 
     fn decode_one(&self, file: &FileEntry, job: &Job<'_>) -> Result<Vec<u8>, ContainerError> {
+        let given = match job.given {
+            None => Vec::new(),
+            Some(given) => {
+                let length = given.chunks.chunk_bytes();
+                let first = job.number as u64 * length;
+                let bytes = length.min(given.segment.bytes.saturating_sub(first));
+                self.decode_one(
+                    file,
+                    &Job {
+                        chunks: &*given.chunks,
+                        given: None,
+                        // One of the same shape has as many chunks.
+                        entry: given.segment.chunks[job.number],
+                        number: job.number,
+                        first,
+                        bytes: bytes as usize,
+                        wanted: 0..bytes as usize,
+                        segment: given.segment,
+                    },
+                )?
+            }
+        };
         let place = || format!("chunk {} of {}", job.number, place(file, job.segment));
         // All chunks lie before the index, which lies in the file.
         let ChunkEntry {
@@ -311,12 +345,39 @@ impl<'a> Container<'a> {
             });
         }
         let mut data = vec![0; job.bytes];
-        let decoded = job.chunks.decode(job.first, encoded, &mut data);
+        let decoded = job.chunks.decode(job.first, encoded, &given, &mut data);
         decoded.map_err(|source| ContainerError::Chunk {
             place: place(),
             source,
         })?;
         Ok(data)
+    }
+}
+
+impl Open<'_> {
+    /// The chunks that a range of bytes is in.
+    fn jobs(&self, range: Range<u64>) -> impl Iterator<Item = Job<'_>> {
+        let segment = self.segment;
+        let length = self.chunks.chunk_bytes();
+        let skipped = (range.start / length) as usize;
+        let last = range.end.div_ceil(length) as usize;
+        let numbered = segment.chunks.iter().enumerate().take(last).skip(skipped);
+        numbered.filter_map(move |(number, entry)| {
+            let first = number as u64 * length;
+            let bytes = length.min(segment.bytes.saturating_sub(first));
+            let from = range.start.saturating_sub(first);
+            let to = range.end.saturating_sub(first).min(bytes);
+            (from < to).then_some(Job {
+                chunks: &*self.chunks,
+                given: self.given.as_ref(),
+                entry: *entry,
+                number,
+                first,
+                bytes: bytes as usize,
+                wanted: from as usize..to as usize,
+                segment,
+            })
+        })
     }
 }
 

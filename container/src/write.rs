@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use llmcl_codecs::chunked::same_elements;
 use llmcl_codecs::chunked::{self, ChunkedMethod, Chunks};
 use llmcl_codecs::formats::{self, Part};
 use llmcl_codecs::{Dtype, TensorView};
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 use crate::error::WriteError;
 use crate::index::{
     ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Segment, TensorInfo,
-    VERSION, checksum,
+    VERSION, VERSION_WITH_PAIRS, checksum,
 };
 use crate::name::Names;
 
@@ -71,18 +72,31 @@ pub fn compress(
     let mut head = [0; HEAD_BYTES];
     let (magic, rest) = head.split_at_mut(MAGIC.len());
     magic.copy_from_slice(&MAGIC);
-    for (slot, byte) in rest.iter_mut().zip(VERSION.to_le_bytes()) {
-        *slot = byte;
-    }
-    writer.put(&head)?;
-    let mut entries = Vec::new();
+    let mut planned = Vec::new();
     for file in files {
         let (parts, problem) = formats::parts(file.data);
         if let Some(problem) = problem {
             summary.unsound.push((file.name.to_owned(), problem));
         }
+        let pairs = writer.methods.pairs(file, &parts);
+        planned.push((file, parts, pairs));
+    }
+    let has_pairs = planned
+        .iter()
+        .any(|(_, _, pairs)| pairs.iter().any(Option::is_some));
+    let version = if has_pairs {
+        VERSION_WITH_PAIRS
+    } else {
+        VERSION
+    };
+    for (slot, byte) in rest.iter_mut().zip(version.to_le_bytes()) {
+        *slot = byte;
+    }
+    writer.put(&head)?;
+    let mut entries = Vec::new();
+    for (file, parts, pairs) in planned {
         let mut hasher = blake3::Hasher::new();
-        let segments = writer.segments(file, parts, &mut hasher)?;
+        let segments = writer.segments(file, &parts, &pairs, &mut hasher)?;
         entries.push(FileEntry {
             name: file.name.to_owned(),
             bytes: file.data.len() as u64,
@@ -166,6 +180,23 @@ impl Methods {
         }
     }
 
+    /// For each part of a file the number of the one that it is encoded given.
+    fn pairs(&self, file: &Source<'_>, parts: &[Part]) -> Vec<Option<usize>> {
+        let views: Vec<TensorView<'_>> = parts
+            .iter()
+            .map(|part| TensorView {
+                name: file.name,
+                dtype: part
+                    .tensor
+                    .as_ref()
+                    .map_or(Dtype::U8, |tensor| tensor.dtype),
+                shape: part.tensor.as_ref().map_or(&[], |tensor| &tensor.shape),
+                data: file.data.get(part.range.clone()).unwrap_or(&[]),
+            })
+            .collect();
+        llmcl_codecs::pairs(self.chosen.as_ref(), &views)
+    }
+
     /// The place of a method in the index.
     fn number(&self, method: &dyn ChunkedMethod) -> usize {
         let name = method.name();
@@ -186,6 +217,8 @@ struct Ready<'a> {
     segment: Segment,
     chunks: Box<dyn Chunks>,
     data: &'a [u8],
+    /// The data of the segment that it is given, and how much of it each chunk needs.
+    given: Option<(&'a [u8], usize)>,
     place: String,
 }
 
@@ -200,23 +233,25 @@ impl Writer<'_> {
     fn segments(
         &mut self,
         file: &Source<'_>,
-        parts: Vec<Part>,
+        parts: &[Part],
+        pairs: &[Option<usize>],
         hasher: &mut blake3::Hasher,
     ) -> Result<Vec<Segment>, WriteError> {
         let mut done = Vec::new();
-        let mut parts = parts.into_iter().peekable();
+        let all = parts;
+        let mut parts = parts.iter().zip(pairs).peekable();
         while parts.peek().is_some() {
             let mut group = Vec::new();
             let mut bytes = 0;
             while bytes < GROUP_BYTES
-                && let Some(part) = parts.next()
+                && let Some((part, pair)) = parts.next()
             {
                 bytes += part.range.len();
-                group.push(part);
+                group.push((part, *pair));
             }
             let ready = group
                 .into_par_iter()
-                .map(|part| self.methods.ready(file, part))
+                .map(|(part, pair)| self.methods.ready(file, all, part, pair))
                 .collect::<Result<Vec<Ready<'_>>, WriteError>>()?;
             self.group(ready, hasher, &mut done)?;
         }
@@ -266,20 +301,27 @@ impl Writer<'_> {
 }
 
 impl Methods {
-    fn ready<'a>(&self, file: &Source<'a>, part: Part) -> Result<Ready<'a>, WriteError> {
-        let data = file.data.get(part.range).unwrap_or(&[]);
+    fn ready<'a>(
+        &self,
+        file: &Source<'a>,
+        parts: &[Part],
+        part: &Part,
+        pair: Option<usize>,
+    ) -> Result<Ready<'a>, WriteError> {
+        let data = file.data.get(part.range.clone()).unwrap_or(&[]);
         let place = match &part.tensor {
             Some(tensor) => format!("tensor {:?} of {:?}", tensor.name, file.name),
             None => format!("{:?}", file.name),
         };
         let mut segment = Segment {
             bytes: data.len() as u64,
-            tensor: part.tensor.map(|tensor| TensorInfo {
-                name: tensor.name,
+            tensor: part.tensor.as_ref().map(|tensor| TensorInfo {
+                name: tensor.name.clone(),
                 dtype: tensor.dtype,
-                shape: tensor.shape,
+                shape: tensor.shape.clone(),
             }),
             method: 0,
+            given: pair,
             tables: Vec::new(),
             chunks: Vec::new(),
         };
@@ -291,16 +333,32 @@ impl Methods {
             data,
         };
         let method = self.of(view.dtype);
-        let chunks = method.fit(&view).map_err(|source| WriteError::Encode {
+        let given = pair.and_then(|number| parts.get(number));
+        let given = given.and_then(|part| {
+            Some(TensorView {
+                name: file.name,
+                dtype: part.tensor.as_ref()?.dtype,
+                shape: &part.tensor.as_ref()?.shape,
+                data: file.data.get(part.range.clone())?,
+            })
+        });
+        let fitted = method.fit(&view, given.as_ref());
+        let chunks = fitted.map_err(|source| WriteError::Encode {
             place: place.clone(),
             source,
         })?;
+        let given = given.and_then(|given| {
+            let length = same_elements(chunks.chunk_bytes(), dtype, given.dtype);
+            let part = parts.get(pair?)?;
+            Some((file.data.get(part.range.clone())?, length))
+        });
         segment.method = self.number(method);
         segment.tables = chunks.tables().to_vec();
         Ok(Ready {
             segment,
             chunks,
             data,
+            given,
             place,
         })
     }
@@ -320,13 +378,22 @@ impl Ready<'_> {
         // A copy, because a file that is mapped may change: what is encoded, compared and digested is the same then.
         let data = data.to_vec();
         let mut bytes = Vec::new();
-        let encoded = self.chunks.encode(first, &data, &mut bytes);
+        let given = self.given.map(|(given, length)| {
+            let number = first.checked_div(self.chunks.chunk_bytes()).unwrap_or(0);
+            given
+                .chunks(length)
+                .nth(number as usize)
+                .unwrap_or(&[])
+                .to_vec()
+        });
+        let given = given.unwrap_or_default();
+        let encoded = self.chunks.encode(first, &data, &given, &mut bytes);
         encoded.map_err(|source| WriteError::Encode {
             place: self.place.clone(),
             source,
         })?;
         let mut again = vec![0; data.len()];
-        let decoded = self.chunks.decode(first, &bytes, &mut again);
+        let decoded = self.chunks.decode(first, &bytes, &given, &mut again);
         if decoded.is_err() || again != data {
             return Err(WriteError::Check {
                 place: self.place.clone(),

@@ -3,7 +3,7 @@
 //! | mode | follows |
 //! | --- | --- |
 //! | 0, stored | the blocks |
-//! | 2, coded | the symbols of their windows, in one stream ([`Runs`](crate::rans::Runs)) |
+//! | 2, coded | the symbols of their windows, in one stream ([`Runs`](crate::rans::Runs)); given other blocks, as [`given`] has them |
 //! | 3, coded, some again | which blocks come again ([`Again`]); the others, coded, as if they were all |
 //! | 4, zstd | the length of a zstd frame as a variable-length integer, the frame |
 //!
@@ -11,6 +11,7 @@
 //! it may repeat itself, it is zstd's where that is shorter still.
 
 use super::again::Again;
+use super::given;
 use super::pass::{Counting, Counts, Decoding, Encoding, Pass, TableOf};
 use super::tables::Tables;
 use super::{BlockCoder, Shape, Window};
@@ -24,11 +25,34 @@ const CODED: u8 = 2;
 const CODED_AGAIN: u8 = 3;
 const ZSTD: u8 = 4;
 
+/// The same weights as those of a chunk, or a tensor, at a finer precision.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) shape: Shape,
+    pub(super) data: &'a [u8],
+}
+
+impl<'a> Given<'a> {
+    /// The part that has the weights of `number`-th part of so many blocks, where a part of its own has `blocks`.
+    fn part(self, number: usize, blocks: usize) -> Given<'a> {
+        let length = blocks * self.shape.layout.bytes();
+        let start = (number * length).min(self.data.len());
+        let end = (start + length).min(self.data.len());
+        Given {
+            shape: self.shape,
+            data: self.data.get(start..end).unwrap_or(&[]),
+        }
+    }
+}
+
 /// Space used again from chunk to chunk.
 #[derive(Default)]
 pub(super) struct Scratch<S> {
     own: S,
     window: Window,
+    /// The same weights at a finer precision.
+    given: Window,
+    by_given: given::Scratch,
     runs: Runs,
     /// Another form of the chunk that is encoded.
     other: Vec<u8>,
@@ -70,22 +94,22 @@ impl Decoder {
 pub(super) fn count<C: BlockCoder>(
     shape: Shape,
     data: &[u8],
+    given: Option<Given<'_>>,
     scratch: &mut Scratch<C::Scratch>,
     counts: &mut Counts,
 ) {
-    for data in data.chunks(shape.chunk() * shape.layout.bytes()) {
+    let chunks = data.chunks(shape.chunk() * shape.layout.bytes());
+    for (number, data) in chunks.enumerate() {
         let mut pass = Counting(counts);
-        if may_repeat(shape, data) {
+        let given = given.map(|given| given.part(number, given.shape.chunk()));
+        if given.is_none() && may_repeat(shape, data) {
             let mut kept = std::mem::take(&mut scratch.kept);
-            Again::find(data, shape.layout.bytes()).leave_out(
-                data,
-                shape.layout.bytes(),
-                &mut kept,
-            );
-            walk_blocks::<C>(shape, &kept, scratch, &mut pass);
+            let again = Again::find(data, shape.layout.bytes());
+            again.leave_out(data, shape.layout.bytes(), &mut kept);
+            walk_blocks::<C>(shape, &kept, None, scratch, &mut pass);
             scratch.kept = kept;
         } else {
-            walk_blocks::<C>(shape, data, scratch, &mut pass);
+            walk_blocks::<C>(shape, data, given, scratch, &mut pass);
         }
     }
 }
@@ -98,13 +122,38 @@ fn may_repeat(shape: Shape, data: &[u8]) -> bool {
 fn walk_blocks<C: BlockCoder>(
     shape: Shape,
     data: &[u8],
+    given: Option<Given<'_>>,
     scratch: &mut Scratch<C::Scratch>,
     pass: &mut impl Pass,
 ) {
-    for data in data.chunks(shape.window() * shape.layout.bytes()) {
+    let windows = data.chunks(shape.window() * shape.layout.bytes());
+    for (number, data) in windows.enumerate() {
         scratch.window.split(shape, data);
-        C::walk(shape, &mut scratch.window, &mut scratch.own, pass);
+        walk_window::<C>(shape, number, given, scratch, pass);
     }
+}
+
+/// Gives the symbols of a window to `pass`, or has it fill them in.
+fn walk_window<C: BlockCoder>(
+    shape: Shape,
+    number: usize,
+    given: Option<Given<'_>>,
+    scratch: &mut Scratch<C::Scratch>,
+    pass: &mut impl Pass,
+) {
+    let Some(given) = given else {
+        C::walk(shape, &mut scratch.window, &mut scratch.own, pass);
+        return;
+    };
+    let part = given.part(number, given.shape.window());
+    scratch.given.split(given.shape, part.data);
+    let Scratch {
+        window,
+        given: finer,
+        by_given,
+        ..
+    } = scratch;
+    given::walk(shape, window, given.shape, finer, by_given, pass);
 }
 
 /// Appends a chunk of blocks, which is not empty.
@@ -116,6 +165,7 @@ pub(super) fn encode<C: BlockCoder>(
     shape: Shape,
     encoder: Option<&Encoder>,
     data: &[u8],
+    given: Option<Given<'_>>,
     scratch: &mut Scratch<C::Scratch>,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
@@ -128,7 +178,10 @@ pub(super) fn encode<C: BlockCoder>(
         other.push(ZSTD);
         repeats::write_frame(data, &mut other)?;
         keep_shorter(&other, start, out);
-        Again::find(data, shape.layout.bytes())
+        match given {
+            None => Again::find(data, shape.layout.bytes()),
+            Some(_) => Again::default(),
+        }
     } else {
         Again::default()
     };
@@ -136,13 +189,13 @@ pub(super) fn encode<C: BlockCoder>(
         other.clear();
         if again.is_empty() {
             other.push(CODED);
-            encode_blocks::<C>(shape, encoder, data, scratch, &mut other);
+            encode_blocks::<C>(shape, encoder, data, given, scratch, &mut other);
         } else {
             let mut kept = std::mem::take(&mut scratch.kept);
             again.leave_out(data, shape.layout.bytes(), &mut kept);
             other.push(CODED_AGAIN);
             again.write(&mut other);
-            encode_blocks::<C>(shape, encoder, &kept, scratch, &mut other);
+            encode_blocks::<C>(shape, encoder, &kept, None, scratch, &mut other);
             scratch.kept = kept;
         }
         keep_shorter(&other, start, out);
@@ -164,6 +217,7 @@ fn encode_blocks<C: BlockCoder>(
     shape: Shape,
     encoder: &Encoder,
     data: &[u8],
+    given: Option<Given<'_>>,
     scratch: &mut Scratch<C::Scratch>,
     out: &mut Vec<u8>,
 ) {
@@ -174,7 +228,7 @@ fn encode_blocks<C: BlockCoder>(
         runs: &mut runs,
         tables: Vec::new(),
     };
-    walk_blocks::<C>(shape, data, scratch, &mut pass);
+    walk_blocks::<C>(shape, data, given, scratch, &mut pass);
     runs.encode(&encoder.tables, out);
     scratch.runs = runs;
 }
@@ -184,6 +238,7 @@ fn decode_blocks<C: BlockCoder>(
     shape: Shape,
     decoder: &Decoder,
     reader: &mut ByteReader<'_>,
+    given: Option<Given<'_>>,
     scratch: &mut Scratch<C::Scratch>,
     data: &mut [u8],
 ) -> Result<(), DecodeError> {
@@ -195,10 +250,11 @@ fn decode_blocks<C: BlockCoder>(
         decoder: &mut runs,
         tables: Vec::new(),
     };
-    for data in data.chunks_mut(shape.window() * shape.layout.bytes()) {
+    let windows = data.chunks_mut(shape.window() * shape.layout.bytes());
+    for (number, data) in windows.enumerate() {
         let blocks = data.len() / shape.layout.bytes();
         scratch.window.resize(shape, blocks);
-        C::walk(shape, &mut scratch.window, &mut scratch.own, &mut pass);
+        walk_window::<C>(shape, number, given, scratch, &mut pass);
         scratch.window.join(shape, data);
     }
     runs.finish()
@@ -213,6 +269,7 @@ pub(super) fn decode<C: BlockCoder>(
     shape: Shape,
     decoder: Option<&Decoder>,
     encoded: &[u8],
+    given: Option<Given<'_>>,
     scratch: &mut Scratch<C::Scratch>,
     data: &mut [u8],
 ) -> Result<(), DecodeError> {
@@ -220,14 +277,14 @@ pub(super) fn decode<C: BlockCoder>(
     match (reader.byte("mode of a chunk")?, decoder) {
         (STORED, _) => data.copy_from_slice(reader.take(data.len() as u64, "stored chunk")?),
         (CODED, Some(decoder)) => {
-            decode_blocks::<C>(shape, decoder, &mut reader, scratch, data)?;
+            decode_blocks::<C>(shape, decoder, &mut reader, given, scratch, data)?;
         }
-        (CODED_AGAIN, Some(decoder)) => {
+        (CODED_AGAIN, Some(decoder)) if given.is_none() => {
             let length = shape.layout.bytes();
             let again = Again::read(&mut reader, data.len() / length)?;
             let mut kept = std::mem::take(&mut scratch.kept);
             kept.resize(data.len() - again.blocks() * length, 0);
-            let decoded = decode_blocks::<C>(shape, decoder, &mut reader, scratch, &mut kept);
+            let decoded = decode_blocks::<C>(shape, decoder, &mut reader, None, scratch, &mut kept);
             again.put_back(&kept, length, data);
             scratch.kept = kept;
             decoded?;
@@ -237,7 +294,7 @@ pub(super) fn decode<C: BlockCoder>(
             return Err(DecodeError::Field {
                 what: "mode of a chunk",
                 at: 0,
-                expected: "0 or 4, or 2 or 3 in a tensor with tables",
+                expected: "0 or 4; in a tensor with tables 2, and 3 where nothing is given",
                 found: found.into(),
             });
         }

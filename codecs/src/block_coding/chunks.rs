@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::chunk::{self, Decoder, Encoder, Scratch};
+use super::chunk::{self, Decoder, Encoder, Given, Scratch};
+use super::given;
 use super::tables::Tables;
-use super::{BlockCoder, Shape, all_classes};
+use super::{Axis, BlockCoder, Shape, all_classes};
 use crate::blocks::BlockLayout;
 use crate::bytes::ByteReader;
 use crate::chunked::{ChunkedMethod, Chunks};
@@ -41,7 +42,25 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
         BlockLayout::of(dtype).is_some()
     }
 
-    fn fit(&self, view: &TensorView<'_>) -> Result<Box<dyn Chunks>, EncodeError> {
+    fn takes_given(&self, dtype: Dtype, given: Dtype) -> bool {
+        let both = BlockLayout::of(dtype).zip(BlockLayout::of(given));
+        both.is_some_and(|(own, given)| given::can_be_given(own, given))
+    }
+
+    fn agreement(&self, tensor: &TensorView<'_>, given: &TensorView<'_>) -> usize {
+        match (Given::of(tensor), Given::of(given)) {
+            (Some(own), Some(finer)) if self.takes_given(tensor.dtype, given.dtype) => {
+                given::agreement(own.shape, own.data, finer.shape, finer.data)
+            }
+            _ => 0,
+        }
+    }
+
+    fn fit(
+        &self,
+        view: &TensorView<'_>,
+        given: Option<&TensorView<'_>>,
+    ) -> Result<Box<dyn Chunks>, EncodeError> {
         check_tensor(view)?;
         let Some(layout) = BlockLayout::of(view.dtype) else {
             return Err(EncodeError::Dtype {
@@ -51,10 +70,12 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
             });
         };
         let shape = Shape::of(layout, view.shape);
-        let axes = C::axes(layout);
+        let given = given.filter(|given| self.takes_given(view.dtype, given.dtype));
+        let given = given.and_then(Given::of);
+        let axes = axes::<C>(layout, given.is_some());
         let mut counts = vec![[0; 256]; all_classes(&axes)];
         with_scratch::<C, _>(&self.pool, |scratch| {
-            chunk::count::<C>(shape, view.data, scratch, &mut counts);
+            chunk::count::<C>(shape, view.data, given, scratch, &mut counts);
         });
         let (tables, bits) = Tables::fit(&axes, &counts);
         let pays = bits < 8.0 * view.data.len() as f64;
@@ -64,6 +85,7 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
         }
         Ok(Box::new(BlockChunks::<C> {
             shape,
+            given: given.map(|given| given.shape),
             written,
             tables: pays.then_some(tables),
             encoder: OnceLock::new(),
@@ -76,6 +98,7 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
         &self,
         dtype: Dtype,
         shape: &[u64],
+        given: Option<Dtype>,
         written: &[u8],
     ) -> Result<Box<dyn Chunks>, DecodeError> {
         let Some(layout) = BlockLayout::of(dtype) else {
@@ -86,17 +109,20 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
                 found: dtype.block().bytes.into(),
             });
         };
+        let given = given.and_then(BlockLayout::of);
+        let axes = axes::<C>(layout, given.is_some());
         let tables = match written {
             [] => None,
             _ => {
                 let mut reader = ByteReader::new(written);
-                let tables = Tables::read(&C::axes(layout), &mut reader)?;
+                let tables = Tables::read(&axes, &mut reader)?;
                 reader.finish()?;
                 Some(tables)
             }
         };
         Ok(Box::new(BlockChunks::<C> {
             shape: Shape::of(layout, shape),
+            given: given.map(|given| Shape::of(given, shape)),
             written: written.to_vec(),
             tables,
             encoder: OnceLock::new(),
@@ -106,8 +132,28 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
     }
 }
 
+/// The axes of a layout, by itself or given another tensor.
+fn axes<C: BlockCoder>(layout: BlockLayout, is_given: bool) -> Vec<Axis> {
+    match is_given {
+        true => given::axes(layout),
+        false => C::axes(layout),
+    }
+}
+
+impl<'a> Given<'a> {
+    fn of(tensor: &TensorView<'a>) -> Option<Given<'a>> {
+        let layout = BlockLayout::of(tensor.dtype)?;
+        Some(Given {
+            shape: Shape::of(layout, tensor.shape),
+            data: tensor.data,
+        })
+    }
+}
+
 struct BlockChunks<C: BlockCoder> {
     shape: Shape,
+    /// That of the tensor which is given.
+    given: Option<Shape>,
     written: Vec<u8>,
     tables: Option<Tables>,
     /// Made when they are needed: they are large beside what they are made of.
@@ -138,19 +184,33 @@ impl<C: BlockCoder> Chunks for BlockChunks<C> {
         (self.shape.chunk() * self.shape.layout.bytes()) as u64
     }
 
-    fn encode(&self, _first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn encode(
+        &self,
+        _first: u64,
+        data: &[u8],
+        given: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let tables = self.tables.as_ref();
         let encoder = tables.map(|tables| self.encoder.get_or_init(|| Encoder::new(tables)));
+        let given = self.given.map(|shape| Given { shape, data: given });
         with_scratch::<C, _>(&self.pool, |scratch| {
-            chunk::encode::<C>(self.shape, encoder, data, scratch, out)
+            chunk::encode::<C>(self.shape, encoder, data, given, scratch, out)
         })
     }
 
-    fn decode(&self, _first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError> {
+    fn decode(
+        &self,
+        _first: u64,
+        encoded: &[u8],
+        given: &[u8],
+        data: &mut [u8],
+    ) -> Result<(), DecodeError> {
         let tables = self.tables.as_ref();
         let decoder = tables.map(|tables| self.decoder.get_or_init(|| Decoder::new(tables)));
+        let given = self.given.map(|shape| Given { shape, data: given });
         with_scratch::<C, _>(&self.pool, |scratch| {
-            chunk::decode::<C>(self.shape, decoder, encoded, scratch, data)
+            chunk::decode::<C>(self.shape, decoder, encoded, given, scratch, data)
         })
     }
 }

@@ -9,6 +9,7 @@ mod again;
 mod chunk;
 mod chunks;
 mod family;
+mod given;
 pub(crate) mod headers;
 mod pass;
 mod tables;

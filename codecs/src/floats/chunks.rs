@@ -62,7 +62,11 @@ impl<C: FloatCoder> ChunkedMethod for FloatChunked<C> {
         FloatType::of(dtype).is_some()
     }
 
-    fn fit(&self, view: &TensorView<'_>) -> Result<Box<dyn Chunks>, EncodeError> {
+    fn fit(
+        &self,
+        view: &TensorView<'_>,
+        _given: Option<&TensorView<'_>>,
+    ) -> Result<Box<dyn Chunks>, EncodeError> {
         let method = FloatMethod::<C>::new();
         check_tensors(&method, std::slice::from_ref(view))?;
         let Some(tensor) = FloatTensor::of(view) else {
@@ -79,6 +83,7 @@ impl<C: FloatCoder> ChunkedMethod for FloatChunked<C> {
         &self,
         dtype: Dtype,
         shape: &[u64],
+        _given: Option<Dtype>,
         tables: &[u8],
     ) -> Result<Box<dyn Chunks>, DecodeError> {
         let refuse = |expected| DecodeError::Field {
@@ -129,14 +134,26 @@ impl<C: FloatCoder> Chunks for FloatChunks<C> {
         C::chunk_weights(self.matrix) * self.kind.bytes() as u64
     }
 
-    fn encode(&self, _first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn encode(
+        &self,
+        _first: u64,
+        data: &[u8],
+        _given: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         self.with_scratch(|scratch| {
             encode_chunk(&*self.coder, self.kind, self.matrix, data, scratch, out)
         })?;
         Ok(())
     }
 
-    fn decode(&self, _first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError> {
+    fn decode(
+        &self,
+        _first: u64,
+        encoded: &[u8],
+        _given: &[u8],
+        data: &mut [u8],
+    ) -> Result<(), DecodeError> {
         let mut reader = ByteReader::new(encoded);
         self.with_scratch(|scratch| {
             decode_chunk(

@@ -100,7 +100,11 @@ impl ChunkedMethod for Zstd {
         true
     }
 
-    fn fit(&self, tensor: &TensorView<'_>) -> Result<Box<dyn Chunks>, EncodeError> {
+    fn fit(
+        &self,
+        tensor: &TensorView<'_>,
+        _given: Option<&TensorView<'_>>,
+    ) -> Result<Box<dyn Chunks>, EncodeError> {
         check_tensors(self, std::slice::from_ref(tensor))?;
         Ok(Box::new(ZstdChunks { level: self.level }))
     }
@@ -109,6 +113,7 @@ impl ChunkedMethod for Zstd {
         &self,
         _dtype: Dtype,
         _shape: &[u64],
+        _given: Option<Dtype>,
         tables: &[u8],
     ) -> Result<Box<dyn Chunks>, DecodeError> {
         ByteReader::new(tables).finish()?;
@@ -133,7 +138,13 @@ impl Chunks for ZstdChunks {
         CHUNKED_BYTES
     }
 
-    fn encode(&self, _first: u64, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn encode(
+        &self,
+        _first: u64,
+        data: &[u8],
+        _given: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let start = out.len();
         out.push(FRAME);
         let mut writer = CountingWriter::new(out);
@@ -148,7 +159,13 @@ impl Chunks for ZstdChunks {
         Ok(())
     }
 
-    fn decode(&self, _first: u64, encoded: &[u8], data: &mut [u8]) -> Result<(), DecodeError> {
+    fn decode(
+        &self,
+        _first: u64,
+        encoded: &[u8],
+        _given: &[u8],
+        data: &mut [u8],
+    ) -> Result<(), DecodeError> {
         let mut reader = ByteReader::new(encoded);
         match reader.byte("mode of a chunk")? {
             STORED => {

@@ -32,7 +32,7 @@ fn chunk_bytes(name: &str, tensor: &Tensor) -> u64 {
         shape: &tensor.shape,
         data: &tensor.data,
     };
-    method(name).fit(&view).unwrap().chunk_bytes()
+    method(name).fit(&view, None).unwrap().chunk_bytes()
 }
 
 /// Tensors of more than two chunks, with methods that divide them: evenly, by rows, and with much in a chunk.

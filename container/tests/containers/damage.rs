@@ -184,7 +184,8 @@ fn errors_say_what_is_wrong() {
     assert!(said(&bytes[..12]).contains("cut off"));
     assert!(said(&bytes[..40]).contains("cut off"));
     assert!(said(&bytes[..bytes.len() - 1]).contains("cut off"));
-    assert!(changed(8, 2).contains("version 2"));
+    assert!(changed(8, 2).contains("no tensor is given another"));
+    assert!(changed(8, 3).contains("version 3"));
     assert!(changed(9, 1).contains("version 257"));
     assert!(changed(15, 1).contains("reserved"));
     assert!(changed(bytes.len() - 32, 0xff).contains("place of the index"));

@@ -29,7 +29,7 @@ fn files() -> Files {
     ]
 }
 
-/// A file of quantised blocks of four types, and of floats.
+/// A file of quantised blocks of four types, and of floats, with a matrix at two precisions.
 fn blocks() -> Files {
     let file = include_bytes!("../../../fixtures/qwen2.5-coder-q4_k_m.gguf");
     vec![("model.gguf".to_owned(), file.to_vec())]
@@ -39,8 +39,8 @@ fn blocks() -> Files {
 fn golden_containers_are_read_and_made_again() {
     for (name, method, form, files) in [
         ("1", "exponent_mantissa_scaled", Form::Folder, files()),
-        ("1-blocks-fast", "by_type_fast", Form::File, blocks()),
-        ("1-blocks-context", "by_type_context", Form::File, blocks()),
+        ("2-fast", "by_type_fast", Form::File, blocks()),
+        ("2-context", "by_type_context", Form::File, blocks()),
     ] {
         let (made, _) = write(method, form, &files);
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))

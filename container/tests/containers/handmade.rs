@@ -68,6 +68,8 @@ pub(crate) struct Segment {
     pub(crate) kind: u8,
     /// The length, or the tensor.
     pub(crate) what: What,
+    /// The number of the segment that it is given, if its kind has one.
+    pub(crate) given: Option<u64>,
     pub(crate) method: u64,
     pub(crate) tables: Vec<u8>,
     pub(crate) chunks: Vec<(u64, u64)>,
@@ -89,6 +91,7 @@ impl Segment {
         Segment {
             kind: 0,
             what: What::Bytes(bytes),
+            given: None,
             method: 0,
             tables: Vec::new(),
             chunks: Vec::new(),
@@ -117,6 +120,15 @@ impl Segment {
         }
     }
 
+    /// The same given another segment.
+    pub(crate) fn given(self, number: u64) -> Segment {
+        Segment {
+            kind: 2,
+            given: Some(number),
+            ..self
+        }
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(self.kind);
         match &self.what {
@@ -129,6 +141,9 @@ impl Segment {
                     write_varint(out, *axis);
                 }
             }
+        }
+        if let Some(given) = self.given {
+            write_varint(out, given);
         }
         write_varint(out, self.method);
         write_text(&self.tables, out);

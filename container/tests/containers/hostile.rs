@@ -436,7 +436,8 @@ fn other_forms_are_refused() {
         }),
         ("kind of a segment", |made| segment(made, 0).kind = 2),
         ("follow the end", |made| made.more.push(0)),
-        ("version 2", |made| made.head[8] = 2),
+        ("no tensor is given another", |made| made.head[8] = 2),
+        ("version 3", |made| made.head[8] = 3),
         ("version 0", |made| made.head[8] = 0),
         ("reserved", |made| made.head[11] = 1),
     ]);

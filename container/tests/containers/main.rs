@@ -12,6 +12,7 @@ mod damage;
 mod golden;
 mod handmade;
 mod hostile;
+mod pairs;
 mod profiles;
 mod recovery;
 mod running;

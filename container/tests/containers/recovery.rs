@@ -40,7 +40,7 @@ fn files_of_tensors_come_back() {
 }
 
 /// The method that a container has for a tensor of a type, or for other bytes, if it was made with a method.
-fn method_of<'a>(chosen: &'a str, dtype: Option<Dtype>) -> &'a str {
+fn method_of(chosen: &str, dtype: Option<Dtype>) -> &str {
     let is_float = matches!(dtype, Some(Dtype::Bf16 | Dtype::F16 | Dtype::F32));
     let is_block = dtype.is_some_and(|dtype| dtype.is_block_quantised());
     match (chosen, is_float, is_block) {
