@@ -4,14 +4,15 @@
 //! cargo run --release -p llmcl-codecs --example measure -- FILE [METHOD[=PROFILE]]...
 //! ```
 //!
-//! Each tensor of F32, F16 or BF16 is cast to BF16; all of them are one unit. A method that does not take BF16 gets the
-//! tensors that it takes, as they are, or the whole file as bytes, and what it says of its streams is printed. Every
-//! method's output is decoded and compared. The median is that of the ratios of tensors by themselves. Speeds are of original bytes (MB are 10^6 bytes), in one thread, from memory to memory, the best of the
+//! Each tensor of F32, F16 or BF16 is cast to BF16; all of them are one unit. Of a GGUF file, the tensors of each type as
+//! they are are a unit, and the whole file as bytes is one more, for the methods that take it; what they say of their
+//! streams is printed. Every method's output is decoded and compared. The median is that of the ratios of tensors by
+//! themselves. Speeds are of original bytes (MB are 10^6 bytes), in one thread, from memory to memory, the best of the
 //! repetitions that fit two seconds.
 
 #![expect(clippy::print_stdout, reason = "printing figures is what it is for")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -31,14 +32,20 @@ fn main() -> Result<(), Box<dyn Error>> {
             .to_vec();
     }
     let file = std::fs::read(&path)?;
-    let entries = match detect(&file) {
+    let format = detect(&file);
+    let entries = match format {
         Some(Format::Safetensors) => safetensors::read(&file)?.tensors,
         Some(Format::Ctranslate2) => ctranslate2::read(&file)?.tensors,
         Some(Format::Gguf) => gguf::read(&file)?.entries(),
         None => return Err("a file of no format that is read".into()),
     };
+    println!("{} families: {}", FAMILIES.len(), patterns().join(", "));
+    println!("type method ratio median payload tables container encode_MB/s decode_MB/s");
+    if format == Some(Format::Gguf) {
+        return measure_gguf(&file, &entries, &names);
+    }
     let unit = cast_all(&file, &entries)?;
-    let floats: Vec<TensorView<'_>> = unit
+    let tensors: Vec<TensorView<'_>> = unit
         .iter()
         .map(|(entry, data)| TensorView {
             name: &entry.name,
@@ -47,32 +54,48 @@ fn main() -> Result<(), Box<dyn Error>> {
             data,
         })
         .collect();
-    let bytes: usize = unit.iter().map(|(_, data)| data.len()).sum();
-    println!("{path}: {} tensors, {bytes} bytes as bf16", unit.len());
-    print_entropies(&floats)?;
-    println!("{} families: {}", FAMILIES.len(), patterns().join(", "));
-    println!("method ratio median payload tables container encode_MB/s decode_MB/s");
-    let length = [file.len() as u64];
+    print_entropies(&tensors)?;
+    measure_each(&names, Dtype::Bf16, &tensors)
+}
+
+/// The tensors of each type, and the file.
+fn measure_gguf(
+    file: &[u8],
+    entries: &[TensorEntry],
+    names: &[String],
+) -> Result<(), Box<dyn Error>> {
+    let types: BTreeSet<Dtype> = entries.iter().map(|entry| entry.dtype).collect();
+    for dtype in types {
+        let of_type = entries.iter().filter(|entry| entry.dtype == dtype);
+        let views: Option<Vec<TensorView<'_>>> = of_type.map(|entry| entry.view(file)).collect();
+        let views = views.ok_or("a tensor outside of the file")?;
+        measure_each(names, dtype, &views)?;
+    }
     let whole = TensorView {
         name: "file",
         dtype: Dtype::U8,
-        shape: &length,
-        data: &file,
+        shape: &[file.len() as u64],
+        data: file,
     };
+    measure_each(names, Dtype::U8, &[whole])
+}
+
+/// The methods that take tensors of a type.
+fn measure_each(
+    names: &[String],
+    dtype: Dtype,
+    tensors: &[TensorView<'_>],
+) -> Result<(), Box<dyn Error>> {
     for name in names {
         let (name, profile) = match name.split_once('=') {
             Some((name, path)) => (name, Some(std::fs::read(path)?)),
             None => (name.as_str(), None),
         };
         let method = resolve(name, &BTreeMap::new())?;
-        let views = entries.iter().filter_map(|entry| entry.view(&file));
-        let taken: Vec<_> = views.filter(|view| method.takes(view.dtype)).collect();
-        let tensors = match (method.takes(Dtype::Bf16), method.takes(Dtype::U8)) {
-            (true, _) => floats.as_slice(),
-            (false, true) => &[whole],
-            (false, false) => &taken,
-        };
-        measure(&*method, profile.as_deref(), tensors)?;
+        if method.takes(dtype) {
+            print!("{dtype} ");
+            measure(&*method, profile.as_deref(), tensors)?;
+        }
     }
     Ok(())
 }

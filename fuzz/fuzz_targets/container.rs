@@ -9,12 +9,14 @@ use llmcl_codecs::{Dtype, chunked};
 use llmcl_container::Container;
 
 /// The methods of containers that are made here.
-const METHODS: [&str; 5] = [
+const METHODS: [&str; 7] = [
     "zstd_1",
     "zstd_19",
     "exponent_static",
     "exponent_mantissa_static",
     "exponent_mantissa_scaled",
+    "block_static",
+    "block_context",
 ];
 /// The most bytes that are restored of a file.
 const MOST_BYTES: u64 = 64 << 20;
@@ -71,13 +73,17 @@ fn made(given: &mut Given<'_>) -> Vec<u8> {
         let dtype = Dtype::ALL[given.byte() % Dtype::ALL.len()];
         let axes = given.byte() % 4;
         let shape: Vec<u64> = (0..axes).map(|_| given.number() as u64).collect();
-        // No method has any so far.
-        let tables = given.byte().saturating_sub(250);
+        // Those for blocks have them, if they have coded anything.
+        let tables = match given.byte() {
+            0..128 => 0,
+            _ => given.number() % 2048,
+        };
         let tables = given.take(tables);
         let method = chunked::resolve(METHODS[number], None).unwrap().unwrap();
-        let (Some(bytes), Ok(opened)) =
-            (dtype.bytes_for(&shape), method.open(dtype, &shape, tables))
-        else {
+        let (Some(bytes), Ok(opened)) = (
+            dtype.bytes_for(&shape),
+            method.open(dtype, &shape, None, tables),
+        ) else {
             continue;
         };
         let pieces = bytes.div_ceil(opened.chunk_bytes());

@@ -11,6 +11,7 @@ mod damage;
 mod files;
 mod golden;
 mod mixture;
+mod pairs;
 mod recovery;
 mod split;
 mod stack;
