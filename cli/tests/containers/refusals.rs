@@ -177,7 +177,9 @@ fn what_is_no_container_is_ten() {
     well(&space, &["compress", WHISPER, "-o", "model.llmcl"]);
     let sound = read(&space, "model.llmcl");
     let mut later = sound.clone();
-    later[8] = 2;
+    later[8] = 3;
+    let mut other = sound.clone();
+    other[8] = 2;
     let twice = [sound.as_slice(), &sound].concat();
     for (bytes, reason) in [
         (&b""[..], "no container"),
@@ -186,7 +188,8 @@ fn what_is_no_container_is_ten() {
         (&sound[..sound.len() / 2], "cut off"),
         (&sound[..sound.len() - 1], "cut off"),
         (&twice, "place of the index"),
-        (&later, "version 2"),
+        (&later, "version 3"),
+        (&other, "no tensor is given another"),
     ] {
         fs::write(space.path("other"), bytes).unwrap();
         let told = refused(&space, &["decompress", "other", "-o", "restored"], 10);
