@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use llmcl_codecs::bytes::{ByteReader, write_varint};
-use llmcl_codecs::chunked::{self, ChunkedMethod, Chunks};
+use llmcl_codecs::chunked::{self, ChunkedMethod, Chunks, same_elements};
 use llmcl_codecs::{DecodeError, Dtype};
 
 use crate::error::ContainerError;
@@ -357,7 +357,18 @@ fn read_file(
                 "is given one of a type that is no use",
             ));
         }
-        segment.open(method.as_ref(), Some(given)).map_err(wrong)?;
+        let opened = segment.open(method.as_ref(), Some(given)).map_err(wrong)?;
+        // Chunk by chunk they must be of the same elements, whatever method the other one has.
+        let finer = segment.given.and_then(|number| segments.get(number));
+        let finer = finer.and_then(|finer| Some((finer, methods.get(finer.method)?)));
+        let same = finer.map(|(finer, method)| -> Result<bool, DecodeError> {
+            let length = same_elements(opened.chunk_bytes(), dtype, given) as u64;
+            let chunks = finer.open(method.as_ref(), None)?;
+            Ok(chunks.chunk_bytes() == length && finer.chunks.len() == segment.chunks.len())
+        });
+        if !same.transpose().map_err(wrong)?.unwrap_or(false) {
+            return Err(entry("tensor", tensor, "is given a tensor of other chunks"));
+        }
     }
     Ok(FileEntry {
         name,

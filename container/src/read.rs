@@ -317,7 +317,7 @@ impl<'a> Container<'a> {
                     &Job {
                         chunks: &*given.chunks,
                         given: None,
-                        // One of the same shape has as many chunks.
+                        // It has as many chunks: that was looked at when the index was read.
                         entry: given.segment.chunks[job.number],
                         number: job.number,
                         first,

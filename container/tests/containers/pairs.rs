@@ -188,3 +188,24 @@ fn pairs_by_hand() {
         );
     }
 }
+
+/// The finer one by a method with other chunks: its chunks are not those of the coarser.
+#[test]
+fn what_is_given_has_the_same_chunks() {
+    let weights = 1_050_624;
+    let (finer, coarse) = (vec![7; weights / 32 * 34], vec![9; weights / 32 * 22]);
+    let mut made = Handmade::new(0, &["block_static", "zstd_1"]);
+    made.head[8] = 2;
+    made.file("model.safetensors", &[finer.as_slice(), &coarse].concat());
+    let stored = |data: &[u8]| [&[0], data].concat();
+    let shape = [weights as u64 / 32, 32];
+    let one = Segment::tensor("finer", "Q8_0", &shape).by(1, &[]);
+    made.segment(one, &[&stored(&finer)]);
+    let chunks = coarse.chunks((1 << 20) / 32 * 22).map(stored);
+    let chunks: Vec<Vec<u8>> = chunks.collect();
+    let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+    assert_eq!(chunks.len(), 2);
+    made.segment(Segment::tensor("coarser", "Q5_0", &shape).given(0), &chunks);
+    let error = restore(&made.bytes()).unwrap_err();
+    assert!(text(&error).contains("of other chunks"), "{}", text(&error));
+}
