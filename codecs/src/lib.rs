@@ -36,6 +36,7 @@ mod numbered;
 #[cfg(feature = "openzl")]
 mod openzl;
 mod pairs;
+mod pool;
 pub mod rans;
 pub mod role;
 mod simd;
@@ -44,6 +45,7 @@ pub mod tensor;
 pub mod unit;
 pub mod xz_stream;
 pub mod zstd_frame;
+mod zstd_unit;
 
 pub use accounting::{Accounting, StreamBytes};
 pub use error::{DecodeError, EncodeError, MethodError};

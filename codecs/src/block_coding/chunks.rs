@@ -1,6 +1,6 @@
 //! Methods for blocks as containers use them.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use super::chunk::{self, Decoder, Encoder, Given, Scratch};
 use super::given;
@@ -10,21 +10,21 @@ use crate::blocks::BlockLayout;
 use crate::bytes::ByteReader;
 use crate::chunked::{ChunkedMethod, Chunks};
 use crate::error::{DecodeError, EncodeError};
+use crate::pool::Pool;
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::check_tensor;
 
-/// Space that is used again, by as many threads as there are.
-type Pool<C> = Arc<Mutex<Vec<Scratch<<C as BlockCoder>::Scratch>>>>;
+type Space<C> = Scratch<<C as BlockCoder>::Scratch>;
 
 /// The chunked method of a coder.
 pub(crate) struct BlockMethod<C: BlockCoder> {
-    pool: Pool<C>,
+    pool: Pool<Space<C>>,
 }
 
 impl<C: BlockCoder> BlockMethod<C> {
     pub(crate) fn new() -> Self {
         BlockMethod {
-            pool: Pool::<C>::default(),
+            pool: Pool::default(),
         }
     }
 }
@@ -74,7 +74,7 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
         let given = given.and_then(Given::of);
         let axes = axes::<C>(layout, given.is_some());
         let mut counts = vec![[0; 256]; all_classes(&axes)];
-        with_scratch::<C, _>(&self.pool, |scratch| {
+        self.pool.with(|scratch| {
             chunk::count::<C>(shape, view.data, given, scratch, &mut counts);
         });
         let (tables, bits) = Tables::fit(&axes, &counts);
@@ -90,7 +90,7 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
             tables: pays.then_some(tables),
             encoder: OnceLock::new(),
             decoder: OnceLock::new(),
-            pool: Arc::clone(&self.pool),
+            pool: self.pool.clone(),
         }))
     }
 
@@ -127,7 +127,7 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
             tables,
             encoder: OnceLock::new(),
             decoder: OnceLock::new(),
-            pool: Arc::clone(&self.pool),
+            pool: self.pool.clone(),
         }))
     }
 }
@@ -159,20 +159,7 @@ struct BlockChunks<C: BlockCoder> {
     /// Made when they are needed: they are large beside what they are made of.
     encoder: OnceLock<Encoder>,
     decoder: OnceLock<Decoder>,
-    pool: Pool<C>,
-}
-
-fn with_scratch<C: BlockCoder, R>(
-    pool: &Pool<C>,
-    work: impl FnOnce(&mut Scratch<C::Scratch>) -> R,
-) -> R {
-    let taken = pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let mut scratch = taken.unwrap_or_default();
-    let result = work(&mut scratch);
-    pool.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(scratch);
-    result
+    pool: Pool<Space<C>>,
 }
 
 impl<C: BlockCoder> Chunks for BlockChunks<C> {
@@ -194,9 +181,8 @@ impl<C: BlockCoder> Chunks for BlockChunks<C> {
         let tables = self.tables.as_ref();
         let encoder = tables.map(|tables| self.encoder.get_or_init(|| Encoder::new(tables)));
         let given = self.given.map(|shape| Given { shape, data: given });
-        with_scratch::<C, _>(&self.pool, |scratch| {
-            chunk::encode::<C>(self.shape, encoder, data, given, scratch, out)
-        })
+        self.pool
+            .with(|scratch| chunk::encode::<C>(self.shape, encoder, data, given, scratch, out))
     }
 
     fn decode(
@@ -209,8 +195,7 @@ impl<C: BlockCoder> Chunks for BlockChunks<C> {
         let tables = self.tables.as_ref();
         let decoder = tables.map(|tables| self.decoder.get_or_init(|| Decoder::new(tables)));
         let given = self.given.map(|shape| Given { shape, data: given });
-        with_scratch::<C, _>(&self.pool, |scratch| {
-            chunk::decode::<C>(self.shape, decoder, encoded, given, scratch, data)
-        })
+        self.pool
+            .with(|scratch| chunk::decode::<C>(self.shape, decoder, encoded, given, scratch, data))
     }
 }

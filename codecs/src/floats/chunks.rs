@@ -1,6 +1,6 @@
 //! Float methods as containers use them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::FloatCoder;
 use super::chunk::{ChunkScratch, decode_chunk, encode_chunk};
@@ -10,17 +10,17 @@ use crate::bytes::ByteReader;
 use crate::chunked::{ChunkedMethod, Chunks};
 use crate::error::{DecodeError, EncodeError, ProfileProblem};
 use crate::method::Method;
+use crate::pool::Pool;
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::check_tensors;
 
-/// Space that is used again, by as many threads as there are.
-type Pool<C> = Arc<Mutex<Vec<ChunkScratch<<C as FloatCoder>::Scratch>>>>;
+type Space<C> = ChunkScratch<<C as FloatCoder>::Scratch>;
 
 /// The chunked method of a coder.
 pub(crate) struct FloatChunked<C: FloatCoder> {
     coder: Arc<C>,
     profile: Option<Vec<u8>>,
-    pool: Pool<C>,
+    pool: Pool<Space<C>>,
 }
 
 impl<C: FloatCoder> FloatChunked<C> {
@@ -31,7 +31,7 @@ impl<C: FloatCoder> FloatChunked<C> {
         Ok(Box::new(FloatChunked {
             coder: Arc::new(C::with_profile(profile)?),
             profile: profile.map(<[u8]>::to_vec),
-            pool: Pool::<C>::default(),
+            pool: Pool::default(),
         }))
     }
 
@@ -40,7 +40,7 @@ impl<C: FloatCoder> FloatChunked<C> {
             coder: Arc::clone(&self.coder),
             kind,
             matrix,
-            pool: Arc::clone(&self.pool),
+            pool: self.pool.clone(),
         })
     }
 }
@@ -105,24 +105,7 @@ struct FloatChunks<C: FloatCoder> {
     coder: Arc<C>,
     kind: FloatType,
     matrix: Matrix,
-    pool: Pool<C>,
-}
-
-impl<C: FloatCoder> FloatChunks<C> {
-    fn with_scratch<R>(&self, work: impl FnOnce(&mut ChunkScratch<C::Scratch>) -> R) -> R {
-        let taken = self
-            .pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let mut scratch = taken.unwrap_or_default();
-        let result = work(&mut scratch);
-        self.pool
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(scratch);
-        result
-    }
+    pool: Pool<Space<C>>,
 }
 
 impl<C: FloatCoder> Chunks for FloatChunks<C> {
@@ -141,7 +124,7 @@ impl<C: FloatCoder> Chunks for FloatChunks<C> {
         _given: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        self.with_scratch(|scratch| {
+        self.pool.with(|scratch| {
             encode_chunk(&*self.coder, self.kind, self.matrix, data, scratch, out)
         })?;
         Ok(())
@@ -155,7 +138,7 @@ impl<C: FloatCoder> Chunks for FloatChunks<C> {
         data: &mut [u8],
     ) -> Result<(), DecodeError> {
         let mut reader = ByteReader::new(encoded);
-        self.with_scratch(|scratch| {
+        self.pool.with(|scratch| {
             decode_chunk(
                 &*self.coder,
                 self.kind,

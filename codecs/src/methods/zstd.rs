@@ -1,16 +1,13 @@
 //! `zstd_N`: one zstd frame over all bytes, in order. The general-purpose baseline.
 
-use std::io::Write;
-
-use crate::accounting::Accounting;
-use crate::bytes::{ByteReader, CHUNK_BYTES, CountingWriter, put_decoded};
+use crate::bytes::{ByteReader, CountingWriter};
 use crate::chunked::{ChunkedMethod, Chunks};
 use crate::error::{DecodeError, EncodeError};
-use crate::method::Method;
 use crate::numbered::NumberedFamily;
 use crate::tensor::{Dtype, TensorView};
-use crate::unit::{check_tensors, refuse_profile, refuse_profile_to_decode};
-use crate::zstd_frame::{self, FrameReader, FrameWriter, LEAST_LEVEL, MOST_LEVEL, fill_from_frame};
+use crate::unit::check_tensor;
+use crate::zstd_frame::{FrameWriter, LEAST_LEVEL, MOST_LEVEL, fill_from_frame};
+use crate::zstd_unit::ZstdUnit;
 
 const PREFIX: &str = "zstd_";
 
@@ -20,7 +17,13 @@ pub(super) static FAMILY: NumberedFamily = NumberedFamily {
     about: "zstd at level N, 1 to 22, over all bytes as one frame",
     leaf: "codecs/src/methods/zstd.rs",
     numbers: LEAST_LEVEL..=MOST_LEVEL,
-    method: |level| Box::new(Zstd { level }),
+    method: |level| {
+        Box::new(ZstdUnit {
+            prefix: PREFIX,
+            level,
+            takes: |_| true,
+        })
+    },
     chunked: Some(|level| Box::new(Zstd { level })),
 };
 
@@ -28,68 +31,12 @@ struct Zstd {
     level: u32,
 }
 
-impl Method for Zstd {
-    fn name(&self) -> String {
-        format!("{PREFIX}{}", self.level)
-    }
-
-    fn encode(
-        &self,
-        tensors: &[TensorView<'_>],
-        profile: Option<&[u8]>,
-        out: &mut dyn Write,
-    ) -> Result<Accounting, EncodeError> {
-        refuse_profile(self, profile)?;
-        let total = check_tensors(self, tensors)?;
-        let mut out = CountingWriter::new(out);
-        let mut frame = FrameWriter::new(self.level, total)?;
-        for tensor in tensors {
-            frame.put(tensor.data, &mut out)?;
-        }
-        frame.finish(&mut out)?;
-        Ok(Accounting {
-            payload: out.written(),
-            ..Accounting::default()
-        })
-    }
-
-    fn decode(
-        &self,
-        encoded: &[u8],
-        profile: Option<&[u8]>,
-        out: &mut dyn Write,
-    ) -> Result<(), DecodeError> {
-        refuse_profile_to_decode(self, profile)?;
-        let mut frame = FrameReader::new(encoded, 0, self.level)?;
-        let mut buffer = vec![0; CHUNK_BYTES];
-        loop {
-            let count = frame.read(&mut buffer)?;
-            put_decoded(out, buffer.get(..count).unwrap_or(&[]))?;
-            if count < buffer.len() {
-                return frame.finish();
-            }
-        }
-    }
-
-    fn takes(&self, _dtype: Dtype) -> bool {
-        true
-    }
-
-    fn encode_memory(&self, bytes: u64) -> u64 {
-        zstd_frame::encode_memory(self.level, bytes)
-    }
-
-    fn decode_memory(&self, bytes: u64) -> u64 {
-        zstd_frame::decode_memory(self.level, bytes)
-    }
-}
-
 /// Bytes of a chunk. Longer ones hold more repetitions and leave less to do in parallel.
 const CHUNKED_BYTES: u64 = 1 << 22;
 
 impl ChunkedMethod for Zstd {
     fn name(&self) -> String {
-        Method::name(self)
+        format!("{PREFIX}{}", self.level)
     }
 
     fn version(&self) -> u8 {
@@ -105,7 +52,7 @@ impl ChunkedMethod for Zstd {
         tensor: &TensorView<'_>,
         _given: Option<&TensorView<'_>>,
     ) -> Result<Box<dyn Chunks>, EncodeError> {
-        check_tensors(self, std::slice::from_ref(tensor))?;
+        check_tensor(tensor)?;
         Ok(Box::new(ZstdChunks { level: self.level }))
     }
 
