@@ -1,11 +1,11 @@
 //! Ratio and speed of methods on a model file.
 //!
 //! ```text
-//! cargo run --release -p llmcl-codecs --example measure -- FILE [METHOD[=PROFILE]]...
+//! cargo run --release -p llmcl-codecs --example measure -- FILE[:TYPE] [METHOD[=PROFILE]]...
 //! ```
 //!
 //! Each tensor of F32, F16 or BF16 is cast to BF16; all of them are one unit. Of a GGUF file, the tensors of each type as
-//! they are are a unit, and the whole file as bytes is one more, for the methods that take it; what they say of their
+//! they are are a unit, or of that type alone, and the whole file as bytes is one more, for the methods that take it; what they say of their
 //! streams is printed. Every method's output is decoded and compared. The median is that of the ratios of tensors by
 //! themselves. Speeds are of original bytes (MB are 10^6 bytes), in one thread, from memory to memory, the best of the
 //! repetitions that fit two seconds.
@@ -24,14 +24,18 @@ use llmcl_codecs::{Dtype, Method, StreamBytes, TensorView, resolve};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: measure FILE [METHOD]...")?;
+    let path = arguments.next().ok_or("usage: measure FILE[:TYPE] [METHOD]...")?;
+    let (path, only) = match path.split_once(':') {
+        Some((path, only)) => (path, Some(only)),
+        None => (path.as_str(), None),
+    };
     let mut names: Vec<String> = arguments.collect();
     if names.is_empty() {
         names = ["exponent_static", "zstd_3", "byte_split_zstd_3"]
             .map(str::to_owned)
             .to_vec();
     }
-    let file = std::fs::read(&path)?;
+    let file = std::fs::read(path)?;
     let format = detect(&file);
     let entries = match format {
         Some(Format::Safetensors) => safetensors::read(&file)?.tensors,
@@ -42,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} families: {}", FAMILIES.len(), patterns().join(", "));
     println!("type method ratio median payload tables container encode_MB/s decode_MB/s");
     if format == Some(Format::Gguf) {
-        return measure_gguf(&file, &entries, &names);
+        return measure_gguf(&file, &entries, &names, only);
     }
     let unit = cast_all(&file, &entries)?;
     let tensors: Vec<TensorView<'_>> = unit
@@ -63,13 +67,18 @@ fn measure_gguf(
     file: &[u8],
     entries: &[TensorEntry],
     names: &[String],
+    only: Option<&str>,
 ) -> Result<(), Box<dyn Error>> {
     let types: BTreeSet<Dtype> = entries.iter().map(|entry| entry.dtype).collect();
-    for dtype in types {
+    let wanted = |dtype: &Dtype| only.is_none_or(|only| dtype.to_string() == only);
+    for dtype in types.into_iter().filter(wanted) {
         let of_type = entries.iter().filter(|entry| entry.dtype == dtype);
         let views: Option<Vec<TensorView<'_>>> = of_type.map(|entry| entry.view(file)).collect();
         let views = views.ok_or("a tensor outside of the file")?;
         measure_each(names, dtype, &views)?;
+    }
+    if only.is_some() {
+        return Ok(());
     }
     let whole = TensorView {
         name: "file",

@@ -29,8 +29,9 @@
 //! weights are likely to be large in it.
 
 use super::window::{Shape, Window};
+use super::zero::{self, Units};
 use super::{Axis, Pass};
-use crate::blocks::{BlockLayout, Q4K, Q6K, f16_units, q4_k};
+use crate::blocks::{BlockLayout, Q4K, Q6K};
 
 /// Classes of zero points.
 const ZERO_POINTS: usize = Q4K::ZERO_POINTS / 2;
@@ -121,13 +122,11 @@ fn walk_scales(
 /// Minima of `Q4_K`, each less what is likely.
 fn walk_minima<P: Pass>(window: &mut Window, classes: &mut Vec<u8>, pass: &mut P) {
     let first = Q4K_NUMBERS + 2 * Q4K::GROUPS;
-    let mut likely = Vec::new();
+    let units = Units::of(window);
+    let mut likely = vec![0; window.blocks];
     for group in 0..Q4K::GROUPS {
-        likely.clear();
-        likely.extend((0..window.blocks).map(|block| {
-            let scale = window.byte(Q4K_NUMBERS + group, block);
-            likely_minimum(window.number(0, block), window.number(2, block), scale)
-        }));
+        let scales = window.field(Q4K_NUMBERS + group);
+        zero::likely_minima(&units, scales, &mut likely);
         classes.clear();
         classes.extend(likely.iter().map(|likely| first as u8 + likely / 8));
         let minima = window.field_mut(Q4K_NUMBERS + Q4K::GROUPS + group);
@@ -154,44 +153,56 @@ pub(crate) fn classes(layout: BlockLayout) -> usize {
 
 /// Fills in the class of every group of a window, whose headers are there, block by block.
 pub(crate) fn group_classes(shape: Shape, window: &Window, classes: &mut Vec<u8>) {
-    classes.clear();
-    let blocks = 0..window.blocks;
+    let groups = shape.layout.weights() / shape.group();
+    classes.resize(window.blocks * groups, 0);
     match shape.layout {
         BlockLayout::Q4K => {
-            for block in blocks {
-                let (d, dmin) = (window.number(0, block), window.number(2, block));
-                classes.extend((0..Q4K::GROUPS).map(|group| {
-                    let scale = window.byte(Q4K_NUMBERS + group, block);
-                    let minimum = window.byte(Q4K_NUMBERS + Q4K::GROUPS + group, block);
-                    halves(q4_k::zero_point(d, dmin, scale, minimum))
-                }));
+            let units = Units::of(window);
+            let mut of_group = vec![0; window.blocks];
+            for group in 0..Q4K::GROUPS {
+                let scales = window.field(Q4K_NUMBERS + group);
+                let minima = window.field(Q4K_NUMBERS + Q4K::GROUPS + group);
+                zero::zero_points(&units, scales, minima, &mut of_group);
+                let places = classes.iter_mut().skip(group).step_by(Q4K::GROUPS);
+                for (class, &quarters) in places.zip(&of_group) {
+                    *class = halves(quarters);
+                }
             }
         }
-        BlockLayout::Q4_1 => classes.extend(blocks.map(|block| {
+        BlockLayout::Q4_1 => {
             // A weight is d·q + m, so that it is a minimum of −m which is taken off.
-            let (d, minimum) = (window.number(0, block), window.number(2, block) ^ 0x8000);
-            halves(q4_k::zero_point(d, minimum, 1, 1))
-        })),
+            let units = Units::of(window).with_negative_minima();
+            let ones = vec![1; window.blocks];
+            zero::zero_points(&units, &ones, &ones, classes);
+            for class in classes {
+                *class = halves(*class);
+            }
+        }
         BlockLayout::Q6K => {
-            for block in blocks {
-                classes.extend((0..Q6K::GROUPS).map(|group| {
-                    let scale = window.byte(Q6K_NUMBERS + group, block);
-                    scale.abs_diff(0x80) / 16
-                }));
+            for group in 0..Q6K::GROUPS {
+                let scales = window.field(Q6K_NUMBERS + group);
+                let places = classes.iter_mut().skip(group).step_by(Q6K::GROUPS);
+                for (class, scale) in places.zip(scales) {
+                    *class = scale.abs_diff(0x80) / 16;
+                }
             }
         }
         BlockLayout::Q5_0 | BlockLayout::Q8_0 => {
-            let mut start = 0;
-            while start < window.blocks {
-                let row = start..window.blocks.min(start + shape.row);
-                start = row.end;
-                let count = row.len() as i32;
-                let sum: i32 = row.clone().map(|block| log(window.number(0, block))).sum();
-                let mean = sum / count.max(1);
-                classes.extend(row.map(|block| {
-                    let below = mean - log(window.number(0, block));
-                    (((below + 256) >> 9) + STEPS as i32 / 2).clamp(0, STEPS as i32 - 1) as u8
-                }));
+            let rows = window
+                .field(0)
+                .chunks(shape.row)
+                .zip(window.field(1).chunks(shape.row));
+            for ((upper, lower), classes) in rows.zip(classes.chunks_mut(shape.row)) {
+                let logs = || {
+                    let both = upper.iter().zip(lower);
+                    both.map(|(&upper, &lower)| log(u16::from_be_bytes([upper, lower])))
+                };
+                let mean = logs().sum::<i32>() / (upper.len() as i32).max(1);
+                for (class, log) in classes.iter_mut().zip(logs()) {
+                    let below = mean - log;
+                    *class =
+                        (((below + 256) >> 9) + STEPS as i32 / 2).clamp(0, STEPS as i32 - 1) as u8;
+                }
             }
         }
     }
@@ -233,19 +244,6 @@ fn halves(quarters: u8) -> u8 {
 /// lines.
 fn log(bits: u16) -> i32 {
     i32::from(bits & 0x7fff)
-}
-
-/// What the minimum of a group of `Q4_K` would be, if the weight zero lay in the middle of its range:
-/// 7.5·`d`·`scale` / `dmin`, rounded down, and 63 at most. Where that has no meaning it is 0.
-pub(crate) fn likely_minimum(d: u16, dmin: u16, scale: u8) -> u8 {
-    let (Some(d), Some(dmin)) = (f16_units(d), f16_units(dmin)) else {
-        return 0;
-    };
-    let whole = 15 * d.unsigned_abs() * u64::from(scale);
-    whole
-        .checked_div(2 * dmin.unsigned_abs())
-        .unwrap_or(0)
-        .min(63) as u8
 }
 
 #[cfg(test)]
@@ -312,15 +310,5 @@ mod tests {
                 assert!(found.iter().all(|&class| usize::from(class) < most));
             }
         }
-    }
-
-    #[test]
-    fn minima_that_are_likely() {
-        let (one, two) = (0x3c00, 0x4000);
-        assert_eq!(likely_minimum(one, one, 2), 15);
-        assert_eq!(likely_minimum(one, two, 3), 11);
-        assert_eq!(likely_minimum(two, one, 63), 63);
-        assert_eq!(likely_minimum(one, 0, 3), 0);
-        assert_eq!(likely_minimum(0x7c00, one, 3), 0);
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod headers;
 mod pass;
 mod tables;
 mod window;
+mod zero;
 
 pub(crate) use family::BlockFamily;
 pub(crate) use pass::Pass;

@@ -88,7 +88,7 @@ impl Window {
     }
 
     /// A field of every block.
-    fn field(&self, number: usize) -> &[u8] {
+    pub(crate) fn field(&self, number: usize) -> &[u8] {
         let start = number * self.blocks;
         self.fields.get(start..start + self.blocks).unwrap_or(&[])
     }

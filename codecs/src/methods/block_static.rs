@@ -17,6 +17,10 @@ use crate::block_coding::{
 };
 use crate::blocks::BlockLayout;
 
+/// Quants that are decoded at a time, so that they are put into their places while they are near: a multiple of all
+/// lanes.
+const PIECE: usize = 1 << 12;
+
 pub(super) const FAMILY: BlockFamily<Coder> = BlockFamily::new();
 
 pub(crate) struct Coder;
@@ -89,20 +93,23 @@ fn pass_groups<const GROUP: usize, P: Pass>(
     run: &mut Vec<u8>,
     pass: &mut P,
 ) {
-    run.resize(numbers.len() * GROUP, 0);
-    if P::DECODES {
-        pass.run(class, run);
-        for (&number, quants) in numbers.iter().zip(run.as_chunks().0) {
-            if let Some(group) = groups.get_mut(number as usize) {
-                *group = *quants;
+    // A piece begins in the first lane, as the run does.
+    for numbers in numbers.chunks(PIECE / GROUP) {
+        run.resize(numbers.len() * GROUP, 0);
+        if P::DECODES {
+            pass.run(class, run);
+            for (&number, quants) in numbers.iter().zip(run.as_chunks().0) {
+                if let Some(group) = groups.get_mut(number as usize) {
+                    *group = *quants;
+                }
             }
-        }
-    } else {
-        for (&number, quants) in numbers.iter().zip(run.as_chunks_mut().0) {
-            if let Some(group) = groups.get(number as usize) {
-                *quants = *group;
+        } else {
+            for (&number, quants) in numbers.iter().zip(run.as_chunks_mut().0) {
+                if let Some(group) = groups.get(number as usize) {
+                    *quants = *group;
+                }
             }
+            pass.run(class, run);
         }
-        pass.run(class, run);
     }
 }

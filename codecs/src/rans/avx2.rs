@@ -21,11 +21,13 @@ use std::arch::x86_64::{
     _mm256_srlv_epi32, _mm256_storeu_si256, _mm256_sub_epi32,
 };
 
-use super::decode::Lanes;
+use super::decode::{By, Lanes};
 use super::encode::{EncoderTable, WordStack};
 use super::frequencies::SCALE_BITS;
 use super::{SLOTS, WIDE_LANES};
 use crate::simd::Vectors;
+
+mod search;
 
 /// States of a vector.
 const WIDTH: usize = 8;
@@ -68,25 +70,28 @@ const fn shuffles(is_take: bool) -> [[u8; 16]; 256] {
     table
 }
 
-/// Decodes groups as long as there are words enough for any of them, and returns how many that were. States and words
-/// go on from there.
-///
-/// Without AVX2, or without slots, that is none.
+/// Decodes groups as long as there are words enough for any of them, and returns how many that were: none without AVX2,
+/// or without slots. States and words go on from there.
 pub(super) fn decode_groups(
-    slots: &[[u32; SLOTS]],
+    by: By<'_>,
     lanes: &mut Lanes<'_, WIDE_LANES>,
     groups: &mut [[u8; WIDE_LANES]],
-    classes: Option<&[[u8; WIDE_LANES]]>,
 ) -> usize {
     if Vectors::of_processor() < Vectors::Avx2 {
         return 0;
     }
-    match (slots, classes) {
+    match by {
+        By::One {
+            search: Some(search),
+            ..
+        } => search::decode_groups(search, lanes, groups),
         // SAFETY: the processor has AVX2.
-        ([first, ..], None) => unsafe { decode_plain(first, lanes, groups) },
+        By::One { slots, .. } => unsafe { decode_plain(slots, lanes, groups) },
+        By::Own { slots: [], .. } => 0,
         // SAFETY: the processor has AVX2, and there are slots.
-        ([_, ..], Some(classes)) => unsafe { decode_classed(slots, lanes, groups, classes) },
-        ([], _) => 0,
+        By::Own { slots, classes } => unsafe {
+            decode_classed(slots, lanes, groups, classes.as_chunks().0)
+        },
     }
 }
 
@@ -146,7 +151,7 @@ fn decode<'g, const CLASSED: bool>(
             // SAFETY: every place is below the number of slots.
             let slot = unsafe { look_up(slots, place) };
             // SAFETY: eight words are there.
-            let (after, count) = unsafe { step(*state, slot, next) };
+            let (after, count) = unsafe { refill(take(*state, slot), next) };
             *state = after;
             *symbol = _mm256_and_si256(slot, _mm256_set1_epi32(0xff));
             taken += count;
@@ -191,14 +196,10 @@ unsafe fn look_up(slots: &[u32], places: __m256i) -> __m256i {
     )
 }
 
-/// Takes the symbols of these slots out of the states. Returns the states after that, and how many words were taken.
-///
-/// # Safety
-///
-/// Eight words must be readable at `next`.
+/// Takes the symbols of these slots out of the states. What is left may be short of a word.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn step(state: __m256i, slot: __m256i, next: *const [u8; 2]) -> (__m256i, usize) {
+fn take(state: __m256i, slot: __m256i) -> __m256i {
     let less_one = _mm256_and_si256(
         _mm256_srli_epi32::<8>(slot),
         _mm256_set1_epi32(SLOTS as i32 - 1),
@@ -206,8 +207,17 @@ unsafe fn step(state: __m256i, slot: __m256i, next: *const [u8; 2]) -> (__m256i,
     let frequency = _mm256_add_epi32(less_one, _mm256_set1_epi32(1));
     let distance = _mm256_srli_epi32::<20>(slot);
     let whole = _mm256_srli_epi32::<SCALE>(state);
-    let x = _mm256_add_epi32(_mm256_mullo_epi32(frequency, whole), distance);
+    _mm256_add_epi32(_mm256_mullo_epi32(frequency, whole), distance)
+}
 
+/// Gives the next words to those that are short of one. Returns the states after that, and how many words were taken.
+///
+/// # Safety
+///
+/// Eight words must be readable at `next`.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn refill(x: __m256i, next: *const [u8; 2]) -> (__m256i, usize) {
     let is_short = _mm256_cmpeq_epi32(_mm256_srli_epi32::<16>(x), _mm256_setzero_si256());
     let set = _mm256_movemask_ps(_mm256_castsi256_ps(is_short)) as usize & 0xff;
     // SAFETY: the caller's for the words; the other 16 bytes are those of an array.

@@ -20,7 +20,7 @@ use std::arch::x86_64::{
     _mm512_slli_epi32, _mm512_srli_epi32, _mm512_srli_epi64, _mm512_storeu_si512, _mm512_sub_epi32,
 };
 
-use super::decode::Lanes;
+use super::decode::{By, Lanes};
 use super::encode::{EncoderTable, WordStack};
 use super::frequencies::SCALE_BITS;
 use super::{LEAST_STATE, SLOTS, WIDE_LANES};
@@ -58,28 +58,29 @@ const fn halves(half: u32) -> [u32; WIDTH] {
     places
 }
 
-/// Decodes groups as long as there are words enough for any of them, and returns how many that were. States and words
-/// go on from there.
-///
-/// Without AVX-512, or without slots, that is none.
+/// Decodes groups as long as there are words enough for any of them, and returns how many that were: none without
+/// AVX-512. States and words go on from there.
 pub(super) fn decode_groups(
-    slots: &[[u32; SLOTS]],
+    by: By<'_>,
     lanes: &mut Lanes<'_, WIDE_LANES>,
     groups: &mut [[u8; WIDE_LANES]],
-    classes: Option<&[[u8; WIDE_LANES]]>,
 ) -> usize {
     if Vectors::of_processor() < Vectors::Avx512 {
         return 0;
     }
     let groups = groups.iter_mut();
-    match classes {
-        None => {
+    match by {
+        By::One { slots, .. } => {
+            let slots = std::slice::from_ref(slots);
             let groups = groups.zip(std::iter::repeat(&[0; WIDE_LANES]));
             // SAFETY: the processor has AVX-512.
             unsafe { decode::<false>(slots, lanes, groups) }
         }
-        // SAFETY: the processor has AVX-512.
-        Some(classes) => unsafe { decode::<true>(slots, lanes, groups.zip(classes)) },
+        By::Own { slots, classes } => {
+            let groups = groups.zip(classes.as_chunks().0);
+            // SAFETY: the processor has AVX-512.
+            unsafe { decode::<true>(slots, lanes, groups) }
+        }
     }
 }
 

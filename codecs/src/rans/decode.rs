@@ -1,6 +1,7 @@
 //! From states and words to symbols.
 
 use super::frequencies::{Frequencies, SCALE_BITS};
+use super::search::Search;
 use super::{LEAST_STATE, NARROW_LANES, SLOTS, WIDE_FROM, WIDE_LANES};
 use crate::bytes::ByteReader;
 use crate::error::DecodeError;
@@ -10,13 +11,33 @@ pub const BLOCK: usize = 1 << 12;
 
 const WHAT: &str = "rANS stream";
 
+/// The slots of a class that has none.
+static NOTHING: [u32; SLOTS] = [0; SLOTS];
+
 /// What decoding by the frequencies of some classes needs to know of each slot.
 ///
 /// For each slot of the scale its symbol (8 bits), and above it the frequency less one (12 bits) and the slot's
 /// distance from the symbol's first (12 bits). The slots of one class stand after those of another.
 #[derive(Clone, Debug)]
 pub struct DecoderTable {
-    pub(super) slots: Vec<[u32; SLOTS]>,
+    slots: Vec<[u32; SLOTS]>,
+    /// Where classes have few symbols.
+    searches: Vec<Option<Search>>,
+}
+
+/// By which tables symbols are decoded.
+#[derive(Clone, Copy)]
+pub(super) enum By<'a> {
+    /// All by that of one class.
+    One {
+        slots: &'a [u32; SLOTS],
+        search: Option<&'a Search>,
+    },
+    /// Each by that of its own class, or by the last if that has none.
+    Own {
+        slots: &'a [[u32; SLOTS]],
+        classes: &'a [u8],
+    },
 }
 
 impl DecoderTable {
@@ -36,6 +57,52 @@ impl DecoderTable {
         });
         DecoderTable {
             slots: slots.collect(),
+            searches: classes.iter().map(Search::new).collect(),
+        }
+    }
+
+    /// Decoding by the table of a class, or by the last if it has none; `None` if there are no tables.
+    #[inline]
+    pub(super) fn of_class(&self, class: u8) -> Option<By<'_>> {
+        let class = usize::from(class).min(self.slots.len().checked_sub(1)?);
+        Some(By::One {
+            slots: self.slots.get(class)?,
+            search: self.searches.get(class)?.as_ref(),
+        })
+    }
+
+    /// Decoding by the tables of these classes, one for each symbol; `None` if there are no tables.
+    #[inline]
+    pub(super) fn of_classes<'a>(&'a self, classes: &'a [u8]) -> Option<By<'a>> {
+        (!self.slots.is_empty()).then_some(By::Own {
+            slots: &self.slots,
+            classes,
+        })
+    }
+}
+
+impl<'a> By<'a> {
+    /// The same for the symbols after these many.
+    fn after(self, count: usize) -> By<'a> {
+        match self {
+            By::One { .. } => self,
+            By::Own { slots, classes } => By::Own {
+                slots,
+                classes: classes.get(count..).unwrap_or(&[]),
+            },
+        }
+    }
+
+    /// The slots of a symbol's class.
+    #[inline(always)]
+    fn slots(self, symbol: usize) -> &'a [u32; SLOTS] {
+        match self {
+            By::One { slots, .. } => slots,
+            By::Own { slots, classes } => {
+                let class = classes.get(symbol).copied().unwrap_or_default();
+                let of_class = slots.get(usize::from(class)).or(slots.last());
+                of_class.unwrap_or(&NOTHING)
+            }
         }
     }
 }
@@ -81,27 +148,26 @@ pub fn decode(
     consumer: &mut impl Consumer,
 ) -> Result<(), DecodeError> {
     if count < WIDE_FROM {
-        decode_lanes::<NARROW_LANES, _>(reader, table, count, consumer, |_, _, _, _| 0)
+        decode_lanes::<NARROW_LANES, _>(reader, table, count, consumer, |_, _, _| 0)
     } else {
         decode_lanes(reader, table, count, consumer, by_vectors)
     }
 }
 
 /// Decodes whole groups with what the processor has beside its plain instructions, and returns how many. The others are
-/// left to the portable loop, which decodes the same. Without classes, all symbols are of the first.
+/// left to the portable loop, which decodes the same.
 #[cfg_attr(
     not(target_arch = "x86_64"),
     expect(unused_variables, reason = "there is nothing beside")
 )]
 pub(super) fn by_vectors(
-    slots: &[[u32; SLOTS]],
+    by: By<'_>,
     lanes: &mut Lanes<'_, WIDE_LANES>,
     groups: &mut [[u8; WIDE_LANES]],
-    classes: Option<&[[u8; WIDE_LANES]]>,
 ) -> usize {
     #[cfg(target_arch = "x86_64")]
-    return match super::avx512::decode_groups(slots, lanes, groups, classes) {
-        0 => super::avx2::decode_groups(slots, lanes, groups, classes),
+    return match super::avx512::decode_groups(by, lanes, groups) {
+        0 => super::avx2::decode_groups(by, lanes, groups),
         done => done,
     };
     #[cfg(not(target_arch = "x86_64"))]
@@ -120,12 +186,7 @@ pub(super) fn decode_lanes<const LANES: usize, C: Consumer>(
     table: &DecoderTable,
     count: usize,
     consumer: &mut C,
-    by_vectors: impl Fn(
-        &[[u32; SLOTS]],
-        &mut Lanes<'_, LANES>,
-        &mut [[u8; LANES]],
-        Option<&[[u8; LANES]]>,
-    ) -> usize,
+    by_vectors: impl Fn(By<'_>, &mut Lanes<'_, LANES>, &mut [[u8; LANES]]) -> usize,
 ) -> Result<(), DecodeError> {
     let mut decoder = LaneDecoder::start(reader)?;
     let (mut symbols, mut classes) = ([0; BLOCK], [0; BLOCK]);
@@ -134,9 +195,9 @@ pub(super) fn decode_lanes<const LANES: usize, C: Consumer>(
         let (symbols, classes) = (&mut symbols[..length], &mut classes[..length]);
         if C::CLASSED {
             consumer.classes(at, classes);
-            decoder.run(&table.slots, Some(classes), symbols, &by_vectors);
+            decoder.run(table.of_classes(classes), symbols, &by_vectors);
         } else {
-            decoder.run(&table.slots, None, symbols, &by_vectors);
+            decoder.run(table.of_class(0), symbols, &by_vectors);
         }
         consumer.take(at, symbols)?;
     }
@@ -179,28 +240,26 @@ impl<'a, const LANES: usize> LaneDecoder<'a, LANES> {
         })
     }
 
-    /// Decodes the next symbols, the first of them in the first lane. Without classes, all are of the first.
+    /// Decodes the next symbols, the first of them in the first lane. Without tables they are left as they are, and the
+    /// stream is found to be damaged at its end.
     #[inline]
     pub(super) fn run(
         &mut self,
-        slots: &[[u32; SLOTS]],
-        classes: Option<&[u8]>,
+        by: Option<By<'_>>,
         symbols: &mut [u8],
-        by_vectors: &impl Fn(
-            &[[u32; SLOTS]],
-            &mut Lanes<'_, LANES>,
-            &mut [[u8; LANES]],
-            Option<&[[u8; LANES]]>,
-        ) -> usize,
+        by_vectors: &impl Fn(By<'_>, &mut Lanes<'_, LANES>, &mut [[u8; LANES]]) -> usize,
     ) {
+        let Some(by) = by else {
+            self.missing = true;
+            return;
+        };
         let groups = symbols.as_chunks_mut().0;
-        let whole = classes.map(|classes| classes.as_chunks().0);
-        let done = LANES * by_vectors(slots, &mut self.lanes, groups, whole);
+        let done = LANES * by_vectors(by, &mut self.lanes, groups);
         let rest = symbols.get_mut(done..).unwrap_or(&mut []);
         for (number, symbols) in rest.chunks_mut(LANES).enumerate() {
-            let at = done + number * LANES;
-            let classes = classes.and_then(|classes| classes.get(at..));
-            self.missing |= self.lanes.decode_group(slots, symbols, classes);
+            self.missing |= self
+                .lanes
+                .decode_group(by.after(done + number * LANES), symbols);
         }
     }
 
@@ -230,12 +289,7 @@ impl<'a, const LANES: usize> LaneDecoder<'a, LANES> {
 impl<const LANES: usize> Lanes<'_, LANES> {
     /// Decodes up to one symbol a lane. Returns whether words were missing; they were zero then.
     #[inline(always)]
-    fn decode_group(
-        &mut self,
-        slots: &[[u32; SLOTS]],
-        symbols: &mut [u8],
-        classes: Option<&[u8]>,
-    ) -> bool {
+    fn decode_group(&mut self, by: By<'_>, symbols: &mut [u8]) -> bool {
         // A word a lane at most, so that no lane needs to look whether there is one.
         let mut window = [[0; 2]; LANES];
         match self.words.first_chunk() {
@@ -247,12 +301,8 @@ impl<const LANES: usize> Lanes<'_, LANES> {
             }
         }
         let mut taken = 0;
-        let last = slots.last();
         for (lane, (state, symbol)) in self.states.iter_mut().zip(symbols).enumerate() {
-            let class = classes.and_then(|classes| classes.get(lane));
-            let class = class.copied().unwrap_or_default();
-            let of_class = slots.get(usize::from(class)).or(last);
-            let slot = of_class.map_or(0, |slots| slots[*state as usize % SLOTS]);
+            let slot = by.slots(lane)[*state as usize % SLOTS];
             let frequency = (slot >> 8 & (SLOTS as u32 - 1)) + 1;
             let x = frequency
                 .wrapping_mul(*state >> SCALE_BITS)

@@ -26,6 +26,7 @@ mod encode;
 mod frequencies;
 mod related;
 mod runs;
+mod search;
 
 pub use decode::{BLOCK, Consumer, DecoderTable, decode};
 pub use encode::{EncoderTable, encode, encode_classed};

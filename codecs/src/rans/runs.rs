@@ -4,7 +4,7 @@
 //! next. Each run begins in the first lane: symbol i of it belongs to lane i mod L, whatever was before. How many lanes
 //! there are depends on the symbols of all runs together, as it does for a single sequence, which is one run.
 
-use super::decode::{self, DecoderTable, LaneDecoder};
+use super::decode::{self, By, DecoderTable, LaneDecoder};
 use super::encode::{self, EncoderTable, LaneEncoder};
 use super::{NARROW_LANES, WIDE_FROM, WIDE_LANES};
 use crate::bytes::ByteReader;
@@ -141,23 +141,20 @@ impl<'a, 't> RunDecoder<'a, 't> {
     /// Decodes a run of a single class.
     #[inline]
     pub(crate) fn take(&mut self, class: u8, symbols: &mut [u8]) {
-        let slots = &self.table.slots;
-        let of_class = slots.get(usize::from(class)).or(slots.last());
-        let slots = of_class.map_or(&[][..], std::slice::from_ref);
-        self.run(slots, None, symbols);
+        self.run(self.table.of_class(class), symbols);
     }
 
     /// Decodes a run with a class for each symbol.
     #[inline]
     pub(crate) fn take_classed(&mut self, classes: &[u8], symbols: &mut [u8]) {
-        self.run(&self.table.slots, Some(classes), symbols);
+        self.run(self.table.of_classes(classes), symbols);
     }
 
     #[inline]
-    fn run(&mut self, slots: &[[u32; super::SLOTS]], classes: Option<&[u8]>, symbols: &mut [u8]) {
+    fn run(&mut self, by: Option<By<'_>>, symbols: &mut [u8]) {
         match &mut self.lanes {
-            EitherLanes::Narrow(lanes) => lanes.run(slots, classes, symbols, &|_, _, _, _| 0),
-            EitherLanes::Wide(lanes) => lanes.run(slots, classes, symbols, &decode::by_vectors),
+            EitherLanes::Narrow(lanes) => lanes.run(by, symbols, &|_, _, _| 0),
+            EitherLanes::Wide(lanes) => lanes.run(by, symbols, &decode::by_vectors),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::super::decode::Lanes;
+use super::super::decode::{By, Lanes};
 use super::super::{avx2, avx512, encode};
 use super::*;
 
@@ -14,12 +14,8 @@ type EncodeGroups = fn(
     &mut encode::WordStack<'_>,
 ) -> usize;
 
-type DecodeGroups = fn(
-    &[[u32; SLOTS]],
-    &mut Lanes<'_, WIDE_LANES>,
-    &mut [[u8; WIDE_LANES]],
-    Option<&[[u8; WIDE_LANES]]>,
-) -> usize;
+type DecodeGroups =
+    fn(By<'_>, &mut Lanes<'_, WIDE_LANES>, &mut [[u8; WIDE_LANES]]) -> usize;
 
 /// Encodes and decodes by these functions, and returns how many groups each of them took.
 fn groups_taken(
@@ -44,12 +40,11 @@ fn groups_taken(
     let table = DecoderTable::new(&sequence.frequencies());
     let mut reader = ByteReader::new(&bytes);
     let mut taken = sequence.taken();
-    let by_vectors =
-        |slots: &_, lanes: &mut Lanes<'_, WIDE_LANES>, groups: &mut _, classes: Option<&_>| {
-            let done = decode_groups(slots, lanes, groups, classes);
-            decoded.set(decoded.get() + done);
-            done
-        };
+    let by_vectors = |by: By<'_>, lanes: &mut Lanes<'_, WIDE_LANES>, groups: &mut [_]| {
+        let done = decode_groups(by, lanes, groups);
+        decoded.set(decoded.get() + done);
+        done
+    };
     if classes.is_empty() {
         let mut plain = |_, decoded: &mut [u8]| {
             taken.symbols.extend_from_slice(decoded);
