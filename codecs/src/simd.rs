@@ -5,6 +5,7 @@
 pub(crate) enum Vectors {
     /// What every processor of the target has.
     Portable,
+    /// With POPCNT, which every processor with AVX2 has, though it is a feature of its own.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// F, BW, DQ, VL, VBMI and VBMI2, as from Ice Lake and Zen 4 on.
@@ -25,7 +26,7 @@ impl Vectors {
     #[cfg(target_arch = "x86_64")]
     #[inline]
     fn detect() -> Vectors {
-        if !is_x86_feature_detected!("avx2") {
+        if !is_x86_feature_detected!("avx2") || !is_x86_feature_detected!("popcnt") {
             return Vectors::Portable;
         }
         let has_avx512 = is_x86_feature_detected!("avx512f")
@@ -60,13 +61,13 @@ macro_rules! vectorized {
             fn portable($($argument: $type),*) $(-> $output)? $body
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2")]
+            #[target_feature(enable = "avx2,popcnt")]
             fn with_avx2($($argument: $type),*) $(-> $output)? {
                 portable($($argument),*)
             }
 
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
             fn with_avx512($($argument: $type),*) $(-> $output)? {
                 portable($($argument),*)
             }

@@ -208,31 +208,54 @@ pub(crate) fn group_classes(shape: Shape, window: &Window, classes: &mut Vec<u8>
     }
 }
 
-/// Puts the numbers of groups in the order of their classes, and returns where each class begins, and the end.
-pub(crate) fn sort(classes: &[u8], count: usize, order: &mut Vec<u32>) -> Vec<usize> {
-    let mut starts = vec![0; count + 1];
-    for &class in classes {
-        if let Some(slot) = starts.get_mut(usize::from(class) + 1) {
-            *slot += 1;
-        }
-    }
+/// Puts the numbers of groups in the order of their classes, of which there are [`ZERO_POINTS`] at most, and returns where
+/// each class begins, and the end.
+pub(crate) fn sort(classes: &[u8], order: &mut Vec<u32>) -> [usize; ZERO_POINTS + 1] {
+    // In four parts side by side: groups of one class wait for one another.
+    const PARTS: usize = 4;
+    let length = classes.len().div_ceil(PARTS).max(1);
+    let mut parts = classes.chunks(length);
+    let parts: [&[u8]; PARTS] = std::array::from_fn(|_| parts.next().unwrap_or(&[]));
+    let mut next = [[0u32; ZERO_POINTS]; PARTS];
+    in_turns(parts, |part, _, class| next[part][class] += 1);
+    let mut starts = [0; ZERO_POINTS + 1];
     let mut sum = 0;
-    for start in &mut starts {
-        sum += *start;
-        *start = sum;
-    }
-    let mut next = starts.clone();
-    order.resize(classes.len(), 0);
-    for (number, &class) in (0..).zip(classes) {
-        let Some(next) = next.get_mut(usize::from(class)) else {
-            continue;
-        };
-        if let Some(slot) = order.get_mut(*next) {
-            *slot = number;
+    for (class, start) in starts.iter_mut().enumerate() {
+        *start = sum as usize;
+        for part in &mut next {
+            if let Some(count) = part.get_mut(class) {
+                sum += std::mem::replace(count, sum);
+            }
         }
-        *next += 1;
     }
+    order.resize(classes.len(), 0);
+    in_turns(parts, |part, place, class| {
+        let slot = &mut next[part][class];
+        if let Some(slot) = order.get_mut(*slot as usize) {
+            *slot = (part * length + place) as u32;
+        }
+        *slot += 1;
+    });
     starts
+}
+
+/// Gives each class to `take`, with its part and its place in it: the first of every part, then the second.
+#[inline(always)]
+fn in_turns<const PARTS: usize>(
+    parts: [&[u8]; PARTS],
+    mut take: impl FnMut(usize, usize, usize),
+) {
+    let whole = parts.iter().map(|part| part.len()).min().unwrap_or(0);
+    for place in 0..whole {
+        for (number, part) in parts.iter().enumerate() {
+            take(number, place, usize::from(part[place]) % ZERO_POINTS);
+        }
+    }
+    for (number, part) in parts.iter().enumerate() {
+        for (place, &class) in part.iter().enumerate().skip(whole) {
+            take(number, place, usize::from(class) % ZERO_POINTS);
+        }
+    }
 }
 
 /// A class of quarters, in halves.
@@ -290,6 +313,24 @@ mod tests {
         assert_eq!(classes_of(BlockLayout::Q5_0, 3, &row), [5, 5, 3]);
         // Rows of their own.
         assert_eq!(classes_of(BlockLayout::Q5_0, 1, &row), [4, 4, 4]);
+    }
+
+    #[test]
+    fn groups_are_sorted_by_class_and_number() {
+        for length in [0, 1, 3, 4, 5, 64, 1001] {
+            let classes: Vec<u8> = (0..length).map(|i| (i * i / 3 % 32) as u8).collect();
+            let mut order = vec![7; 3];
+            let starts = sort(&classes, &mut order);
+            let mut expected: Vec<u32> = (0..length as u32).collect();
+            expected.sort_by_key(|&number| classes[number as usize]);
+            assert_eq!(order, expected);
+            for (class, ends) in starts.windows(2).enumerate() {
+                let of_class = &order[ends[0]..ends[1]];
+                let is_of = |&number: &u32| usize::from(classes[number as usize]) == class;
+                assert!(of_class.iter().all(is_of));
+            }
+            assert_eq!(starts[ZERO_POINTS], length);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::blocks::{BlockLayout, Q4_1, Q4K, Q5_0, Q6K, Q8_0};
 
 use super::{CHUNK_WEIGHTS, WINDOW_WEIGHTS};
+use crate::simd::vectorized;
 
 /// How the blocks of a tensor lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,26 +117,15 @@ impl Window {
     /// Takes blocks apart: whole ones.
     pub(crate) fn split(&mut self, shape: Shape, data: &[u8]) {
         self.resize(shape, data.len() / shape.layout.bytes());
-        match shape.layout {
-            BlockLayout::Q4K => self.split_blocks::<Q4K, _, _, _>(data),
-            BlockLayout::Q6K => self.split_blocks::<Q6K, _, _, _>(data),
-            BlockLayout::Q5_0 => self.split_blocks::<Q5_0, _, _, _>(data),
-            BlockLayout::Q8_0 => self.split_blocks::<Q8_0, _, _, _>(data),
-            BlockLayout::Q4_1 => self.split_blocks::<Q4_1, _, _, _>(data),
-        }
+        split(self, shape.layout, data);
     }
 
     /// Puts the blocks together.
     pub(crate) fn join(&self, shape: Shape, data: &mut [u8]) {
-        match shape.layout {
-            BlockLayout::Q4K => self.join_blocks::<Q4K, _, _, _>(data),
-            BlockLayout::Q6K => self.join_blocks::<Q6K, _, _, _>(data),
-            BlockLayout::Q5_0 => self.join_blocks::<Q5_0, _, _, _>(data),
-            BlockLayout::Q8_0 => self.join_blocks::<Q8_0, _, _, _>(data),
-            BlockLayout::Q4_1 => self.join_blocks::<Q4_1, _, _, _>(data),
-        }
+        join(self, shape.layout, data);
     }
 
+    #[inline(always)]
     fn split_blocks<
         B: Fields<BYTES, WEIGHTS, HEADER>,
         const BYTES: usize,
@@ -159,6 +149,7 @@ impl Window {
         }
     }
 
+    #[inline(always)]
     fn join_blocks<
         B: Fields<BYTES, WEIGHTS, HEADER>,
         const BYTES: usize,
@@ -168,14 +159,39 @@ impl Window {
         &self,
         data: &mut [u8],
     ) {
+        let all = self.blocks;
         let blocks = data.as_chunks_mut::<BYTES>().0.iter_mut();
         let quants = self.quants.as_chunks::<WEIGHTS>().0;
         for (number, (block, quants)) in blocks.zip(quants).enumerate() {
             let mut fields = [0; HEADER];
             for (place, field) in fields.iter_mut().enumerate() {
-                *field = self.byte(place, number);
+                *field = self.fields.get(place * all + number).copied().unwrap_or(0);
             }
             *block = B::join(fields, quants);
+        }
+    }
+}
+
+vectorized! {
+    fn split(window: &mut Window, layout: BlockLayout, data: &[u8]) {
+        match layout {
+            BlockLayout::Q4K => window.split_blocks::<Q4K, _, _, _>(data),
+            BlockLayout::Q6K => window.split_blocks::<Q6K, _, _, _>(data),
+            BlockLayout::Q5_0 => window.split_blocks::<Q5_0, _, _, _>(data),
+            BlockLayout::Q8_0 => window.split_blocks::<Q8_0, _, _, _>(data),
+            BlockLayout::Q4_1 => window.split_blocks::<Q4_1, _, _, _>(data),
+        }
+    }
+}
+
+vectorized! {
+    fn join(window: &Window, layout: BlockLayout, data: &mut [u8]) {
+        match layout {
+            BlockLayout::Q4K => window.join_blocks::<Q4K, _, _, _>(data),
+            BlockLayout::Q6K => window.join_blocks::<Q6K, _, _, _>(data),
+            BlockLayout::Q5_0 => window.join_blocks::<Q5_0, _, _, _>(data),
+            BlockLayout::Q8_0 => window.join_blocks::<Q8_0, _, _, _>(data),
+            BlockLayout::Q4_1 => window.join_blocks::<Q4_1, _, _, _>(data),
         }
     }
 }
@@ -187,7 +203,7 @@ trait Fields<const BYTES: usize, const WEIGHTS: usize, const HEADER: usize> {
 }
 
 impl Fields<144, 256, 20> for Q4K {
-    #[inline]
+    #[inline(always)]
     fn split(block: &[u8; 144]) -> ([u8; 20], [u8; 256]) {
         let block = Q4K::from_bytes(block);
         let mut fields = [0; 20];
@@ -201,7 +217,7 @@ impl Fields<144, 256, 20> for Q4K {
         (fields, block.quants)
     }
 
-    #[inline]
+    #[inline(always)]
     fn join(fields: [u8; 20], quants: &[u8; 256]) -> [u8; 144] {
         let mut block = Q4K {
             d: u16::from_be_bytes([fields[0], fields[1]]),
@@ -217,7 +233,7 @@ impl Fields<144, 256, 20> for Q4K {
 }
 
 impl Fields<210, 256, 18> for Q6K {
-    #[inline]
+    #[inline(always)]
     fn split(block: &[u8; 210]) -> ([u8; 18], [u8; 256]) {
         let block = Q6K::from_bytes(block);
         let mut fields = [0; 18];
@@ -229,7 +245,7 @@ impl Fields<210, 256, 18> for Q6K {
         (fields, block.quants)
     }
 
-    #[inline]
+    #[inline(always)]
     fn join(fields: [u8; 18], quants: &[u8; 256]) -> [u8; 210] {
         let mut block = Q6K {
             d: u16::from_be_bytes([fields[0], fields[1]]),
@@ -244,13 +260,13 @@ impl Fields<210, 256, 18> for Q6K {
 }
 
 impl Fields<22, 32, 2> for Q5_0 {
-    #[inline]
+    #[inline(always)]
     fn split(block: &[u8; 22]) -> ([u8; 2], [u8; 32]) {
         let block = Q5_0::from_bytes(block);
         (block.d.to_be_bytes(), block.quants)
     }
 
-    #[inline]
+    #[inline(always)]
     fn join(fields: [u8; 2], quants: &[u8; 32]) -> [u8; 22] {
         let d = u16::from_be_bytes(fields);
         Q5_0 { d, quants: *quants }.to_bytes()
@@ -258,14 +274,14 @@ impl Fields<22, 32, 2> for Q5_0 {
 }
 
 impl Fields<34, 32, 2> for Q8_0 {
-    #[inline]
+    #[inline(always)]
     fn split(block: &[u8; 34]) -> ([u8; 2], [u8; 32]) {
         let block = Q8_0::from_bytes(block);
         let quants = block.quants.map(|quant| quant.cast_unsigned() ^ 0x80);
         (block.d.to_be_bytes(), quants)
     }
 
-    #[inline]
+    #[inline(always)]
     fn join(fields: [u8; 2], quants: &[u8; 32]) -> [u8; 34] {
         let block = Q8_0 {
             d: u16::from_be_bytes(fields),
@@ -276,14 +292,14 @@ impl Fields<34, 32, 2> for Q8_0 {
 }
 
 impl Fields<20, 32, 4> for Q4_1 {
-    #[inline]
+    #[inline(always)]
     fn split(block: &[u8; 20]) -> ([u8; 4], [u8; 32]) {
         let block = Q4_1::from_bytes(block);
         let ([d_high, d_low], [m_high, m_low]) = (block.d.to_be_bytes(), block.m.to_be_bytes());
         ([d_high, d_low, m_high, m_low], block.quants)
     }
 
-    #[inline]
+    #[inline(always)]
     fn join(fields: [u8; 4], quants: &[u8; 32]) -> [u8; 20] {
         let [d_high, d_low, m_high, m_low] = fields;
         let block = Q4_1 {

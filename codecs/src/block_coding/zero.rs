@@ -9,7 +9,7 @@ use crate::blocks::Q4K;
 use crate::simd::vectorized;
 
 /// The largest zero point, and the largest minimum.
-const MOST: u8 = Q4K::ZERO_POINTS as u8 - 1;
+const MOST: f64 = (Q4K::ZERO_POINTS - 1) as f64;
 
 /// The two numbers of every block: `d`, and `dmin` or `m`, in units of 2⁻²⁴. If one of them is none, both are 0.
 pub(super) struct Units {
@@ -64,9 +64,7 @@ vectorized! {
         for (((d, dmin), (&scale, &minimum)), point) in numbers.zip(small).zip(points) {
             let whole = d * f64::from(scale);
             let part = dmin * f64::from(minimum);
-            let quotient = (8.0 * part + whole) / (2.0 * whole);
-            // What is negative or no number becomes 0.
-            *point = if whole == 0.0 { 0 } else { (quotient as u8).min(MOST) };
+            *point = quotient(8.0 * part + whole, 2.0 * whole);
         }
     }
 }
@@ -77,10 +75,23 @@ vectorized! {
     pub(super) fn likely_minima(units: &Units, scales: &[u8], likely: &mut [u8]) {
         let numbers = units.d.iter().zip(&units.dmin);
         for (((d, dmin), &scale), likely) in numbers.zip(scales).zip(likely) {
-            let quotient = 15.0 * d.abs() * f64::from(scale) / (2.0 * dmin.abs());
-            *likely = if *dmin == 0.0 { 0 } else { (quotient as u8).min(MOST) };
+            *likely = quotient(15.0 * d.abs() * f64::from(scale), 2.0 * dmin.abs());
         }
     }
+}
+
+/// A quotient of whole numbers, rounded down: 0 at least and where there is none, and 63 at most.
+#[inline(always)]
+fn quotient(of: f64, by: f64) -> u8 {
+    // From here on all numbers are whole, so that adding it rounds.
+    const WHOLE: f64 = (1u64 << 52) as f64;
+    let (of, by) = if by == 0.0 { (0.0, 1.0) } else { (of, by) };
+    let quotient = of / by;
+    let quotient = if quotient > 0.0 { quotient } else { 0.0 };
+    let quotient = if quotient < MOST { quotient } else { MOST };
+    let rounded = quotient + WHOLE;
+    let is_above = rounded - WHOLE > quotient;
+    rounded.to_bits() as u8 - u8::from(is_above)
 }
 
 #[inline(always)]

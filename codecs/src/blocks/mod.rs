@@ -106,6 +106,7 @@ pub fn f16_units(bits: u16) -> Option<i64> {
 }
 
 /// Takes nibbles apart: the lower halves of the bytes come first.
+#[inline(always)]
 fn nibbles<const N: usize>(bytes: &[u8], quants: &mut [u8; N]) {
     let (low, high) = quants.split_at_mut(N / 2);
     for ((byte, low), high) in bytes.iter().zip(low).zip(high) {
@@ -115,6 +116,7 @@ fn nibbles<const N: usize>(bytes: &[u8], quants: &mut [u8; N]) {
 }
 
 /// Puts nibbles together, the other way round; of each quant the lower four bits.
+#[inline(always)]
 fn join_nibbles<const N: usize>(quants: &[u8; N], bytes: &mut [u8]) {
     let (low, high) = quants.split_at(N / 2);
     for ((byte, low), high) in bytes.iter_mut().zip(low).zip(high) {

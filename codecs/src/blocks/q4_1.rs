@@ -26,6 +26,7 @@ impl Q4_1 {
     pub const WEIGHTS: usize = 32;
 
     /// Takes a block apart.
+    #[inline(always)]
     pub fn from_bytes(bytes: &[u8; Q4_1::BYTES]) -> Q4_1 {
         let mut quants = [0; Q4_1::WEIGHTS];
         nibbles(&bytes[4..], &mut quants);
@@ -37,6 +38,7 @@ impl Q4_1 {
     }
 
     /// Puts a block together. Bits above those that a field has are left out.
+    #[inline(always)]
     pub fn to_bytes(&self) -> [u8; Q4_1::BYTES] {
         let mut bytes = [0; Q4_1::BYTES];
         [bytes[0], bytes[1]] = self.d.to_le_bytes();

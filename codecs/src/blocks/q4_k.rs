@@ -49,6 +49,7 @@ impl Q4K {
     pub const ZERO_POINTS: usize = 64;
 
     /// Takes a block apart.
+    #[inline(always)]
     pub fn from_bytes(bytes: &[u8; Q4K::BYTES]) -> Q4K {
         let mut block = Q4K {
             d: u16::from_le_bytes([bytes[0], bytes[1]]),
@@ -72,6 +73,7 @@ impl Q4K {
     }
 
     /// Puts a block together. Bits above those that a field has are left out.
+    #[inline(always)]
     pub fn to_bytes(&self) -> [u8; Q4K::BYTES] {
         let mut bytes = [0; Q4K::BYTES];
         [bytes[0], bytes[1]] = self.d.to_le_bytes();

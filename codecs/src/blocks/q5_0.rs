@@ -24,6 +24,7 @@ impl Q5_0 {
     pub const WEIGHTS: usize = 32;
 
     /// Takes a block apart.
+    #[inline(always)]
     pub fn from_bytes(bytes: &[u8; Q5_0::BYTES]) -> Q5_0 {
         let mut quants = [0; Q5_0::WEIGHTS];
         nibbles(&bytes[6..], &mut quants);
@@ -38,6 +39,7 @@ impl Q5_0 {
     }
 
     /// Puts a block together. Bits above those that a field has are left out.
+    #[inline(always)]
     pub fn to_bytes(&self) -> [u8; Q5_0::BYTES] {
         let mut bytes = [0; Q5_0::BYTES];
         [bytes[0], bytes[1]] = self.d.to_le_bytes();

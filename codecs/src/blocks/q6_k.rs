@@ -41,6 +41,7 @@ impl Q6K {
     pub const GROUP_WEIGHTS: usize = 16;
 
     /// Takes a block apart.
+    #[inline(always)]
     pub fn from_bytes(bytes: &[u8; Q6K::BYTES]) -> Q6K {
         let mut block = Q6K {
             d: u16::from_le_bytes([bytes[208], bytes[209]]),
@@ -67,6 +68,7 @@ impl Q6K {
     }
 
     /// Puts a block together. Bits above those that a field has are left out.
+    #[inline(always)]
     pub fn to_bytes(&self) -> [u8; Q6K::BYTES] {
         let mut bytes = [0; Q6K::BYTES];
         [bytes[208], bytes[209]] = self.d.to_le_bytes();

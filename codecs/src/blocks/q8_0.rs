@@ -21,6 +21,7 @@ impl Q8_0 {
     pub const WEIGHTS: usize = 32;
 
     /// Takes a block apart.
+    #[inline(always)]
     pub fn from_bytes(bytes: &[u8; Q8_0::BYTES]) -> Q8_0 {
         let mut quants = [0; Q8_0::WEIGHTS];
         for (quant, byte) in quants.iter_mut().zip(&bytes[2..]) {
@@ -33,6 +34,7 @@ impl Q8_0 {
     }
 
     /// Puts a block together.
+    #[inline(always)]
     pub fn to_bytes(&self) -> [u8; Q8_0::BYTES] {
         let mut bytes = [0; Q8_0::BYTES];
         [bytes[0], bytes[1]] = self.d.to_le_bytes();

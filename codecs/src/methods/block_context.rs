@@ -131,7 +131,7 @@ impl BlockCoder for Coder {
                 .saturating_sub(rules.least)
                 .min(rules.classes as u8 - 1);
         }
-        headers::sort(&scratch.classes, rules.classes, &mut scratch.order);
+        headers::sort(&scratch.classes, &mut scratch.order);
         let first = all_classes(&headers::axes(shape.layout));
         let walk = match shape.group() {
             16 => walk_quants::<16, _>,

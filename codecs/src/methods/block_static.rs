@@ -17,8 +17,7 @@ use crate::block_coding::{
 };
 use crate::blocks::BlockLayout;
 
-/// Quants that are decoded at a time, so that they are put into their places while they are near: a multiple of all
-/// lanes.
+/// Quants that are passed at a time, so that they are put into their places while they are near.
 const PIECE: usize = 1 << 12;
 
 pub(super) const FAMILY: BlockFamily<Coder> = BlockFamily::new();
@@ -31,8 +30,8 @@ pub(crate) struct Scratch {
     classes: Vec<u8>,
     /// The numbers of the groups, in the order of their classes.
     order: Vec<u32>,
-    /// The quants of a run.
-    run: Vec<u8>,
+    /// The quants of a piece.
+    piece: Vec<u8>,
 }
 
 impl BlockCoder for Coder {
@@ -71,9 +70,10 @@ fn walk_quants<const GROUP: usize>(
     let Scratch {
         classes,
         order,
-        run,
+        piece,
     } = scratch;
-    let starts = headers::sort(classes, headers::classes(shape.layout), order);
+    piece.resize(PIECE, 0);
+    let starts = headers::sort(classes, order);
     let first = all_classes(&headers::axes(shape.layout));
     let groups = window.quants.as_chunks_mut::<GROUP>().0;
     for (class, ends) in (first..).zip(starts.windows(2)) {
@@ -81,35 +81,37 @@ fn walk_quants<const GROUP: usize>(
         if of_class.is_empty() {
             continue;
         }
-        pass_groups(class as u8, of_class, groups, run, pass);
+        pass_groups(class as u8, of_class, groups, piece, pass);
     }
 }
 
-/// A run of groups. `run` is space.
+/// A run of groups, in pieces: all but the last are multiples of all lanes, so that each begins in the first lane, as the
+/// run does. `piece` is space for one.
 fn pass_groups<const GROUP: usize, P: Pass>(
     class: u8,
     numbers: &[u32],
     groups: &mut [[u8; GROUP]],
-    run: &mut Vec<u8>,
+    piece: &mut [u8],
     pass: &mut P,
 ) {
-    // A piece begins in the first lane, as the run does.
     for numbers in numbers.chunks(PIECE / GROUP) {
-        run.resize(numbers.len() * GROUP, 0);
+        let Some(quants) = piece.get_mut(..numbers.len() * GROUP) else {
+            continue;
+        };
         if P::DECODES {
-            pass.run(class, run);
-            for (&number, quants) in numbers.iter().zip(run.as_chunks().0) {
+            pass.run(class, quants);
+            for (&number, quants) in numbers.iter().zip(quants.as_chunks().0) {
                 if let Some(group) = groups.get_mut(number as usize) {
                     *group = *quants;
                 }
             }
         } else {
-            for (&number, quants) in numbers.iter().zip(run.as_chunks_mut().0) {
+            for (&number, quants) in numbers.iter().zip(quants.as_chunks_mut().0) {
                 if let Some(group) = groups.get(number as usize) {
                     *quants = *group;
                 }
             }
-            pass.run(class, run);
+            pass.run(class, quants);
         }
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn decode_groups(
     }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn decode_plain(
     slots: &[u32; SLOTS],
     lanes: &mut Lanes<'_, WIDE_LANES>,
@@ -106,7 +106,7 @@ fn decode_plain(
 }
 
 /// There must be slots of one class at least.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn decode_classed(
     slots: &[[u32; SLOTS]],
     lanes: &mut Lanes<'_, WIDE_LANES>,
@@ -123,7 +123,7 @@ fn decode_classed(
 
 /// `slots` are those of all classes.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn decode<'g, const CLASSED: bool>(
     slots: &[u32],
     lanes: &mut Lanes<'_, WIDE_LANES>,
@@ -171,7 +171,7 @@ fn decode<'g, const CLASSED: bool>(
 ///
 /// Every place must be below the number of slots.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 unsafe fn look_up(slots: &[u32], places: __m256i) -> __m256i {
     let two = [
         _mm256_extract_epi64::<0>(places),
@@ -198,7 +198,7 @@ unsafe fn look_up(slots: &[u32], places: __m256i) -> __m256i {
 
 /// Takes the symbols of these slots out of the states. What is left may be short of a word.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn take(state: __m256i, slot: __m256i) -> __m256i {
     let less_one = _mm256_and_si256(
         _mm256_srli_epi32::<8>(slot),
@@ -216,7 +216,7 @@ fn take(state: __m256i, slot: __m256i) -> __m256i {
 ///
 /// Eight words must be readable at `next`.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 unsafe fn refill(x: __m256i, next: *const [u8; 2]) -> (__m256i, usize) {
     let is_short = _mm256_cmpeq_epi32(_mm256_srli_epi32::<16>(x), _mm256_setzero_si256());
     let set = _mm256_movemask_ps(_mm256_castsi256_ps(is_short)) as usize & 0xff;
@@ -268,7 +268,7 @@ pub(super) fn encode_groups(
 
 /// `entry` says what there is to know of a symbol: of which group, and which of it.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn encode(
     groups: usize,
     entry: impl Fn(usize, usize) -> u64,
@@ -294,7 +294,7 @@ fn encode(
 
 /// Encodes eight symbols into as many states, as the portable `push` does.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn push(state: __m256i, reciprocal: __m256i, both: __m256i, words: &mut WordStack<'_>) -> __m256i {
     let frequency = _mm256_and_si256(both, _mm256_set1_epi32(0xffff));
     let start = _mm256_srli_epi32::<16>(both);
@@ -337,7 +337,7 @@ fn push(state: __m256i, reciprocal: __m256i, both: __m256i, words: &mut WordStac
 
 /// Writes the low byte of each of 64 numbers.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn pack(numbers: &[__m256i; VECTORS], bytes: &mut [u8; WIDE_LANES]) {
     // Packing works in halves of vectors, so that fours of bytes come out of order.
     let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -351,7 +351,7 @@ fn pack(numbers: &[__m256i; VECTORS], bytes: &mut [u8; WIDE_LANES]) {
 }
 
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn load_states(states: &[u32; WIDE_LANES]) -> [__m256i; VECTORS] {
     let mut vectors = [_mm256_setzero_si256(); VECTORS];
     for (vector, lanes) in vectors.iter_mut().zip(states.as_chunks::<WIDTH>().0) {
@@ -362,7 +362,7 @@ fn load_states(states: &[u32; WIDE_LANES]) -> [__m256i; VECTORS] {
 }
 
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn store_states(vectors: &[__m256i; VECTORS], states: &mut [u32; WIDE_LANES]) {
     for (vector, lanes) in vectors.iter().zip(states.as_chunks_mut::<WIDTH>().0) {
         // SAFETY: 32 bytes are written to an array of as many.
@@ -371,7 +371,7 @@ fn store_states(vectors: &[__m256i; VECTORS], states: &mut [u32; WIDE_LANES]) {
 }
 
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn load_classes(classes: &[u8; WIDTH]) -> __m128i {
     // SAFETY: eight bytes are read from an array of as many.
     unsafe { std::arch::x86_64::_mm_loadl_epi64(classes.as_ptr().cast()) }

@@ -85,7 +85,7 @@ pub(super) fn decode_groups(
 }
 
 /// What [`decode_groups`] does. `groups` are symbols and their classes.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,popcnt")]
 fn decode<'g, const CLASSED: bool>(
     slots: &[[u32; SLOTS]],
     lanes: &mut Lanes<'_, WIDE_LANES>,
@@ -133,7 +133,7 @@ fn decode<'g, const CLASSED: bool>(
 
 /// Takes the symbols of these slots out of the states. Returns the states after that, and how many words were taken.
 #[inline]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,popcnt")]
 fn step(state: __m512i, slot: __m512i, next: __m256i) -> (__m512i, usize) {
     let less_one = _mm512_and_si512(_mm512_srli_epi32::<8>(slot), number(SLOTS as u32 - 1));
     let frequency = _mm512_add_epi32(less_one, number(1));
@@ -189,7 +189,7 @@ pub(super) fn encode_groups(
 }
 
 /// What [`encode_groups`] does. `groups` are symbols and their classes in the order of encoding.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,popcnt")]
 fn encode<'g, const CLASSED: bool>(
     groups: impl Iterator<Item = (&'g [u8; WIDE_LANES], &'g [u8; WIDE_LANES])>,
     tables: &[EncoderTable],
@@ -250,7 +250,7 @@ unsafe fn look_up(tables: &[EncoderTable], place: __m512i) -> (__m512i, __m512i)
 
 /// Encodes sixteen symbols into as many states, as the portable `push` does.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")]
 fn push(state: __m512i, reciprocal: __m512i, both: __m512i, words: &mut WordStack<'_>) -> __m512i {
     let frequency = _mm512_and_si512(both, number(0xffff));
     let start = _mm512_srli_epi32::<16>(both);

@@ -55,7 +55,7 @@ struct Bounds {
 
 impl Bounds {
     #[inline]
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,popcnt")]
     fn load(search: &Search) -> Bounds {
         let [one, two, three, four] = &search.first;
         let [up, down] = &search.sixth;
@@ -88,7 +88,7 @@ struct Found {
 }
 
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn find<const LEVELS: usize>(bounds: &Bounds, slot: __m256i) -> Found {
     let [one, two, three, four] = bounds.first;
     let number = |number: i16| _mm256_set1_epi16(number);
@@ -152,7 +152,7 @@ fn find<const LEVELS: usize>(bounds: &Bounds, slot: __m256i) -> Found {
 
 /// Numbers whose lower and upper bytes stand in two vectors.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn shuffle_both([lower, upper]: [__m256i; 2], low: __m256i, high: __m256i) -> __m256i {
     _mm256_or_si256(
         _mm256_shuffle_epi8(lower, low),
@@ -160,7 +160,7 @@ fn shuffle_both([lower, upper]: [__m256i; 2], low: __m256i, high: __m256i) -> __
     )
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn decode<const LEVELS: usize>(
     search: &Search,
     lanes: &mut Lanes<'_, WIDE_LANES>,
@@ -176,42 +176,27 @@ fn decode<const LEVELS: usize>(
             break;
         };
         let mut taken = 0;
-        let fours = vectors.as_chunks_mut::<4>().0.iter_mut();
-        for ([a, b, c, d], out) in fours.zip(group.as_chunks_mut::<32>().0) {
-            let mut both = |one: &mut __m256i, other: &mut __m256i| {
-                let slots = _mm256_set1_epi32(SLOTS as i32 - 1);
-                let slot = _mm256_packus_epi32(
-                    _mm256_and_si256(*one, slots),
-                    _mm256_and_si256(*other, slots),
-                );
-                let found = find::<LEVELS>(&bounds, slot);
-                // Unpacking undoes packing, also the order of the halves.
-                let zero = _mm256_setzero_si256();
-                let (frequency, distance) = (found.frequency, found.distance);
-                let x = [
-                    left(
-                        *one,
-                        _mm256_unpacklo_epi16(frequency, zero),
-                        _mm256_unpacklo_epi16(distance, zero),
-                    ),
-                    left(
-                        *other,
-                        _mm256_unpackhi_epi16(frequency, zero),
-                        _mm256_unpackhi_epi16(distance, zero),
-                    ),
-                ];
-                for (state, x) in [one, other].into_iter().zip(x) {
-                    // SAFETY: each vector before has taken eight at most, so eight are left for this one.
-                    let (after, count) = unsafe { refill(x, window.as_ptr().add(taken)) };
-                    *state = after;
-                    taken += count;
-                }
-                found
-            };
-            let (first, second) = (both(a, b), both(c, d));
-            let symbols = symbols::<LEVELS>(&first, &second);
+        let mut both = |one: &mut __m256i, other: &mut __m256i| {
+            let (found, x) = take::<LEVELS>(&bounds, *one, *other);
+            for (state, x) in [one, other].into_iter().zip(x) {
+                // SAFETY: each vector before has taken eight at most, so eight are left for this one.
+                let (after, count) = unsafe { refill(x, window.as_ptr().add(taken)) };
+                *state = after;
+                taken += count;
+            }
+            found
+        };
+        // Written out, so that the states stay in registers.
+        let [a, b, c, d, e, f, g, h] = &mut vectors;
+        let found = [both(a, b), both(c, d), both(e, f), both(g, h)];
+        let [first, second, third, fourth] = &found;
+        let symbols = [
+            symbols::<LEVELS>(first, second),
+            symbols::<LEVELS>(third, fourth),
+        ];
+        for (symbols, out) in symbols.iter().zip(group.as_chunks_mut::<32>().0) {
             // SAFETY: 32 bytes are written to an array of 32.
-            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), symbols) };
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), *symbols) };
         }
         words = &words[taken..];
         done += 1;
@@ -221,9 +206,39 @@ fn decode<const LEVELS: usize>(
     done
 }
 
+/// Finds the symbols of two vectors of states, and what is left of these without them.
+#[inline]
+#[target_feature(enable = "avx2,popcnt")]
+fn take<const LEVELS: usize>(
+    bounds: &Bounds,
+    one: __m256i,
+    other: __m256i,
+) -> (Found, [__m256i; 2]) {
+    let slots = _mm256_set1_epi32(SLOTS as i32 - 1);
+    let slot = _mm256_packus_epi32(
+        _mm256_and_si256(one, slots),
+        _mm256_and_si256(other, slots),
+    );
+    let found = find::<LEVELS>(bounds, slot);
+    // Unpacking undoes packing, also the order of the halves.
+    let zero = _mm256_setzero_si256();
+    let (frequency, distance) = (found.frequency, found.distance);
+    let one = left(
+        one,
+        _mm256_unpacklo_epi16(frequency, zero),
+        _mm256_unpacklo_epi16(distance, zero),
+    );
+    let other = left(
+        other,
+        _mm256_unpackhi_epi16(frequency, zero),
+        _mm256_unpackhi_epi16(distance, zero),
+    );
+    (found, [one, other])
+}
+
 /// What is left of states without their symbols.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn left(state: __m256i, frequency: __m256i, distance: __m256i) -> __m256i {
     let whole = _mm256_srli_epi32::<SCALE>(state);
     _mm256_add_epi32(_mm256_mullo_epi32(frequency, whole), distance)
@@ -231,7 +246,7 @@ fn left(state: __m256i, frequency: __m256i, distance: __m256i) -> __m256i {
 
 /// The symbols of 32 states in their order.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn symbols<const LEVELS: usize>(first: &Found, second: &Found) -> __m256i {
     let places = _mm256_packus_epi16(first.place, second.place);
     let mut symbols = _mm256_shuffle_epi8(twice(&UPPER), places);
@@ -255,7 +270,7 @@ fn symbols<const LEVELS: usize>(first: &Found, second: &Found) -> __m256i {
 
 /// 16 bytes in both halves of a vector.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,popcnt")]
 fn twice<T, const COUNT: usize>(numbers: &[T; COUNT]) -> __m256i {
     const { assert!(size_of::<[T; COUNT]>() == 16) };
     // SAFETY: 16 bytes are read from an array of as many.
