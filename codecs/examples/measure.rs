@@ -24,7 +24,9 @@ use llmcl_codecs::{Dtype, Method, StreamBytes, TensorView, resolve};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().ok_or("usage: measure FILE[:TYPE] [METHOD]...")?;
+    let path = arguments
+        .next()
+        .ok_or("usage: measure FILE[:TYPE] [METHOD]...")?;
     let (path, only) = match path.split_once(':') {
         Some((path, only)) => (path, Some(only)),
         None => (path.as_str(), None),

@@ -54,8 +54,8 @@ pub(super) struct Scratch<S> {
     given: Window,
     by_given: given::Scratch,
     runs: Runs,
-    /// Another form of the chunk that is encoded.
-    other: Vec<u8>,
+    /// The chunk that is encoded, as zstd has it.
+    frame: Vec<u8>,
     /// Blocks that do not come again.
     kept: Vec<u8>,
 }
@@ -170,46 +170,41 @@ pub(super) fn encode<C: BlockCoder>(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    out.push(STORED);
-    out.extend_from_slice(data);
-    let mut other = std::mem::take(&mut scratch.other);
-    let again = if may_repeat(shape, data) {
-        other.clear();
-        other.push(ZSTD);
-        repeats::write_frame(data, &mut other)?;
-        keep_shorter(&other, start, out);
-        match given {
-            None => Again::find(data, shape.layout.bytes()),
-            Some(_) => Again::default(),
-        }
-    } else {
-        Again::default()
+    let may_repeat = may_repeat(shape, data);
+    let again = match given {
+        None if may_repeat => Again::find(data, shape.layout.bytes()),
+        _ => Again::default(),
     };
     if let Some(encoder) = encoder {
-        other.clear();
         if again.is_empty() {
-            other.push(CODED);
-            encode_blocks::<C>(shape, encoder, data, given, scratch, &mut other);
+            out.push(CODED);
+            encode_blocks::<C>(shape, encoder, data, given, scratch, out);
         } else {
             let mut kept = std::mem::take(&mut scratch.kept);
             again.leave_out(data, shape.layout.bytes(), &mut kept);
-            other.push(CODED_AGAIN);
-            again.write(&mut other);
-            encode_blocks::<C>(shape, encoder, &kept, None, scratch, &mut other);
+            out.push(CODED_AGAIN);
+            again.write(out);
+            encode_blocks::<C>(shape, encoder, &kept, None, scratch, out);
             scratch.kept = kept;
         }
-        keep_shorter(&other, start, out);
     }
-    scratch.other = other;
-    Ok(())
-}
-
-/// Puts another form of a chunk in the place of the one from `start` on, if it is shorter.
-fn keep_shorter(other: &[u8], start: usize, out: &mut Vec<u8>) {
-    if other.len() < out.len() - start {
+    if encoder.is_none() || out.len() - start > data.len() {
         out.truncate(start);
-        out.extend_from_slice(other);
+        out.push(STORED);
+        out.extend_from_slice(data);
     }
+    if may_repeat {
+        let mut frame = std::mem::take(&mut scratch.frame);
+        frame.clear();
+        frame.push(ZSTD);
+        repeats::write_frame(data, &mut frame)?;
+        if frame.len() < out.len() - start {
+            out.truncate(start);
+            out.extend_from_slice(&frame);
+        }
+        scratch.frame = frame;
+    }
+    Ok(())
 }
 
 /// Appends the symbols of blocks.

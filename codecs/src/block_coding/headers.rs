@@ -241,10 +241,7 @@ pub(crate) fn sort(classes: &[u8], order: &mut Vec<u32>) -> [usize; ZERO_POINTS 
 
 /// Gives each class to `take`, with its part and its place in it: the first of every part, then the second.
 #[inline(always)]
-fn in_turns<const PARTS: usize>(
-    parts: [&[u8]; PARTS],
-    mut take: impl FnMut(usize, usize, usize),
-) {
+fn in_turns<const PARTS: usize>(parts: [&[u8]; PARTS], mut take: impl FnMut(usize, usize, usize)) {
     let whole = parts.iter().map(|part| part.len()).min().unwrap_or(0);
     for place in 0..whole {
         for (number, part) in parts.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use super::MOST_CLASSES;
 use crate::rans::{RunDecoder, Runs};
+use crate::simd::vectorized;
 
 /// What takes the runs of a walk.
 pub(crate) trait Pass {
@@ -18,6 +19,51 @@ pub(crate) trait Pass {
 /// How often each symbol occurs in each class.
 pub(super) type Counts = Vec<[u64; 256]>;
 
+/// Symbols are few if all are below this.
+const FEW: usize = 16;
+/// As many as a byte can count, in whole vectors.
+const COUNTED: usize = 7 * 32;
+
+vectorized! {
+    /// Counts symbols by comparing all with each, which is faster than to look up where each is counted. Returns whether
+    /// they are few; if not, nothing is counted.
+    fn count_few(symbols: &[u8], counts: &mut [u64; FEW]) -> bool {
+        if symbols.iter().fold(0, |all, symbol| all | symbol) >= FEW as u8 {
+            return false;
+        }
+        let (pieces, rest) = symbols.as_chunks::<COUNTED>();
+        for piece in pieces {
+            for (symbol, count) in (0..).zip(counts.iter_mut()) {
+                let found = piece.iter().map(|&other| u8::from(other == symbol));
+                *count += u64::from(found.fold(0, u8::wrapping_add));
+            }
+        }
+        for &symbol in rest {
+            counts[usize::from(symbol) % FEW] += 1;
+        }
+        true
+    }
+}
+
+fn count(symbols: &[u8], counts: &mut [u64; 256]) {
+    // Four tables, so that equal neighbours do not wait for one another.
+    let mut four = [[0u32; 256]; 4];
+    let (quads, rest) = symbols.as_chunks::<4>();
+    for quad in quads {
+        for (counts, &symbol) in four.iter_mut().zip(quad) {
+            counts[usize::from(symbol)] += 1;
+        }
+    }
+    for &symbol in rest {
+        four[0][usize::from(symbol)] += 1;
+    }
+    for counted in &four {
+        for (count, &more) in counts.iter_mut().zip(counted) {
+            *count += u64::from(more);
+        }
+    }
+}
+
 /// Counts symbols by their classes.
 pub(super) struct Counting<'a>(pub(super) &'a mut Counts);
 
@@ -25,23 +71,12 @@ impl Pass for Counting<'_> {
     const DECODES: bool = false;
 
     fn run(&mut self, class: u8, symbols: &mut [u8]) {
-        // Four tables, so that equal neighbours do not wait for one another.
-        let mut four = [[0u32; 256]; 4];
-        let (quads, rest) = symbols.as_chunks::<4>();
-        for quad in quads {
-            for (counts, &symbol) in four.iter_mut().zip(quad) {
-                counts[usize::from(symbol)] += 1;
-            }
-        }
-        for &symbol in rest {
-            four[0][usize::from(symbol)] += 1;
-        }
-        if let Some(counts) = self.0.get_mut(usize::from(class)) {
-            for counted in &four {
-                for (count, &more) in counts.iter_mut().zip(counted) {
-                    *count += u64::from(more);
-                }
-            }
+        let Some(counts) = self.0.get_mut(usize::from(class)) else {
+            return;
+        };
+        let few = counts.first_chunk_mut();
+        if !few.is_some_and(|few| count_few(symbols, few)) {
+            count(symbols, counts);
         }
     }
 
@@ -103,4 +138,24 @@ impl Pass for Decoding<'_, '_, '_> {
 fn look_up(table_of: &TableOf, classes: &[u8], tables: &mut Vec<u8>) {
     tables.clear();
     tables.extend(classes.iter().map(|&class| table_of[usize::from(class)]));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Vectors;
+
+    #[test]
+    fn few_symbols_are_counted_as_many_are() {
+        for length in [0, 1, COUNTED - 1, COUNTED, 3 * COUNTED + 77] {
+            let mut symbols: Vec<u8> = (0..length).map(|i| (i * i / 3 % 16) as u8).collect();
+            let mut expected = [1; 256];
+            count(&symbols, &mut expected);
+            for vectors in Vectors::present() {
+                let mut counts = vec![[1; 256]; 2];
+                vectors.at_most(|| Counting(&mut counts).run(1, &mut symbols));
+                assert_eq!(counts, [[1; 256], expected]);
+            }
+        }
+    }
 }

@@ -179,7 +179,10 @@ mod tests {
                 .map(|i| match i % 4 {
                     // Anything; near each other; quotients that are whole numbers, or nearly so.
                     0 => (next() as u16, next() as u16),
-                    1 => (next() as u16 & 0x83ff | 0x1800, next() as u16 & 0x83ff | 0x2000),
+                    1 => (
+                        next() as u16 & 0x83ff | 0x1800,
+                        next() as u16 & 0x83ff | 0x2000,
+                    ),
                     2 => (0x1c00 | next() as u16 & 3, 0x1c00 | next() as u16 & 3),
                     _ => (next() as u16 & 0x7fff, next() as u16 & 7),
                 })

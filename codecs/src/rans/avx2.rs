@@ -11,14 +11,15 @@
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_loadu_si128, _mm_packus_epi32, _mm_shuffle_epi8, _mm_storeu_si128,
-    _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi32, _mm256_castps_si256,
-    _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmpeq_epi32, _mm256_cmpgt_epi32,
-    _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32, _mm256_extract_epi64, _mm256_extracti128_si256,
-    _mm256_loadu_si256, _mm256_max_epu32, _mm256_movemask_ps, _mm256_mul_epu32, _mm256_mullo_epi32,
-    _mm256_or_si256, _mm256_packus_epi16, _mm256_packus_epi32, _mm256_permutevar8x32_epi32,
-    _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setr_epi64x, _mm256_setzero_si256,
-    _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_sllv_epi32, _mm256_srli_epi32, _mm256_srli_epi64,
-    _mm256_srlv_epi32, _mm256_storeu_si256, _mm256_sub_epi32,
+    _mm256_add_epi32, _mm256_and_si256, _mm256_blend_epi32, _mm256_broadcastsi128_si256,
+    _mm256_castps_si256, _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmpeq_epi32,
+    _mm256_cmpgt_epi32, _mm256_cvtepu8_epi32, _mm256_cvtepu16_epi32, _mm256_extract_epi64,
+    _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_max_epu32, _mm256_movemask_ps,
+    _mm256_mul_epu32, _mm256_mullo_epi32, _mm256_or_si256, _mm256_packus_epi16,
+    _mm256_packus_epi32, _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32,
+    _mm256_setr_epi64x, _mm256_setzero_si256, _mm256_shuffle_ps, _mm256_slli_epi32,
+    _mm256_sllv_epi32, _mm256_srli_epi32, _mm256_srli_epi64, _mm256_srlv_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi32,
 };
 
 use super::decode::{By, Lanes};
@@ -27,6 +28,7 @@ use super::frequencies::SCALE_BITS;
 use super::{SLOTS, WIDE_LANES};
 use crate::simd::Vectors;
 
+mod few;
 mod search;
 
 /// States of a vector.
@@ -247,6 +249,8 @@ pub(super) fn encode_groups(
     }
     match tables {
         [] => 0,
+        // SAFETY: the processor has AVX2.
+        [table] if few::are_few(groups) => unsafe { few::encode(groups, table, states, words) },
         [table] => {
             let entries = table.entries();
             let entry = |group: usize, place: usize| entries[usize::from(groups[group][place])];
@@ -375,4 +379,14 @@ fn store_states(vectors: &[__m256i; VECTORS], states: &mut [u32; WIDE_LANES]) {
 fn load_classes(classes: &[u8; WIDTH]) -> __m128i {
     // SAFETY: eight bytes are read from an array of as many.
     unsafe { std::arch::x86_64::_mm_loadl_epi64(classes.as_ptr().cast()) }
+}
+
+/// 16 bytes in both halves of a vector.
+#[inline]
+#[target_feature(enable = "avx2,popcnt")]
+fn twice<T, const COUNT: usize>(numbers: &[T; COUNT]) -> __m256i {
+    const { assert!(size_of::<[T; COUNT]>() == 16) };
+    // SAFETY: 16 bytes are read from an array of as many.
+    let half: __m128i = unsafe { _mm_loadu_si128(numbers.as_ptr().cast()) };
+    _mm256_broadcastsi128_si256(half)
 }

@@ -1,5 +1,9 @@
 //! Frequencies of bytes that add up to a power of two, and their compact form.
 
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+
 use crate::bits::{BitReader, BitWriter};
 use crate::bytes::ByteReader;
 use crate::error::DecodeError;
@@ -63,29 +67,38 @@ impl Frequencies {
                 given += share;
             }
         }
-        while given < scale {
-            let gains = written.iter_mut().zip(counts).filter(|(f, _)| **f > 0);
-            let (slot, _) = gains.reduce(|best, next| {
-                if gains_more(next.1, *next.0, best.1, *best.0) {
-                    next
-                } else {
-                    best
+        let shares = (0..=u8::MAX).zip(counts.iter().zip(&written));
+        let shares = shares.filter(|(_, (_, frequency))| **frequency > 0);
+        if given < scale {
+            let gains = shares.map(|(symbol, (&count, &frequency))| Worth {
+                count,
+                frequency,
+                rank: u8::MAX - symbol,
+            });
+            let mut gains: BinaryHeap<Worth> = gains.collect();
+            for _ in given..scale {
+                let mut most = gains.peek_mut()?;
+                most.frequency += 1;
+                written[usize::from(u8::MAX - most.rank)] += 1;
+            }
+        } else {
+            let losses = shares.filter(|(_, (_, frequency))| **frequency > 1);
+            let losses = losses.map(|(symbol, (&count, &frequency))| {
+                Reverse(Worth {
+                    count,
+                    frequency: frequency - 1,
+                    rank: symbol,
+                })
+            });
+            let mut losses: BinaryHeap<Reverse<Worth>> = losses.collect();
+            for _ in scale..given {
+                let mut least = losses.peek_mut()?;
+                written[usize::from(least.0.rank)] -= 1;
+                least.0.frequency -= 1;
+                if least.0.frequency == 0 {
+                    PeekMut::pop(least);
                 }
-            })?;
-            *slot += 1;
-            given += 1;
-        }
-        while given > scale {
-            let losses = written.iter_mut().zip(counts).filter(|(f, _)| **f > 1);
-            let (slot, _) = losses.reduce(|best, next| {
-                if gains_more(best.1, *best.0 - 1, next.1, *next.0 - 1) {
-                    next
-                } else {
-                    best
-                }
-            })?;
-            *slot -= 1;
-            given -= 1;
+            }
         }
         Some(Frequencies { precision, written })
     }
@@ -190,16 +203,67 @@ impl Frequencies {
     }
 }
 
-/// Whether one more for a symbol of count `c1` and frequency `f1` is worth more than for `c2` and `f2`.
-fn gains_more(c1: &u32, f1: u16, c2: &u32, f2: u16) -> bool {
-    let weight = |count: &u32, frequency: u16| u64::from(*count) * (2 * u64::from(frequency) + 1);
-    weight(c1, f2) > weight(c2, f1)
+/// What one more is worth to a symbol of this count and frequency. Of equal ones the one of the higher rank is worth more.
+#[derive(PartialEq, Eq)]
+struct Worth {
+    count: u32,
+    frequency: u16,
+    rank: u8,
+}
+
+impl Ord for Worth {
+    fn cmp(&self, other: &Worth) -> Ordering {
+        let weight = |count: u32, frequency: u16| u64::from(count) * (2 * u64::from(frequency) + 1);
+        let (own, others) = (
+            weight(self.count, other.frequency),
+            weight(other.count, self.frequency),
+        );
+        own.cmp(&others).then(self.rank.cmp(&other.rank))
+    }
+}
+
+impl PartialOrd for Worth {
+    fn partial_cmp(&self, other: &Worth) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The same, by looking at all symbols for each one that is over or missing.
+    fn fit_plainly(counts: &[u32; 256], precision: u32) -> [u16; 256] {
+        let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
+        let scale = 1u64 << precision;
+        let share = |&count: &u32| match count {
+            0 => 0,
+            _ => (u64::from(count) * scale / total).max(1) as u16,
+        };
+        let mut written: Vec<u16> = counts.iter().map(share).collect();
+        let given = |written: &[u16]| written.iter().map(|&f| u64::from(f)).sum::<u64>();
+        let worth = |symbol: usize, frequency: u16| {
+            f64::from(counts[symbol]) / (f64::from(frequency) + 0.5)
+        };
+        while given(&written) < scale {
+            let used = (0..256).filter(|&symbol| written[symbol] > 0);
+            let most = used.reduce(|most, next| {
+                let more = worth(next, written[next]) > worth(most, written[most]);
+                if more { next } else { most }
+            });
+            written[most.unwrap()] += 1;
+        }
+        while given(&written) > scale {
+            let used = (0..256).filter(|&symbol| written[symbol] > 1);
+            let least = used.reduce(|least, next| {
+                let less = worth(next, written[next] - 1) < worth(least, written[least] - 1);
+                if less { next } else { least }
+            });
+            written[least.unwrap()] -= 1;
+        }
+        written.try_into().unwrap()
+    }
 
     fn counts_of(pairs: &[(usize, u32)]) -> [u32; 256] {
         let mut counts = [0; 256];
@@ -250,6 +314,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_over_goes_where_it_is_worth_most(
+            pairs in prop::collection::vec((0usize..256, 1u32..3000), 1..300),
+            equal in any::<bool>(),
+        ) {
+            let mut counts = counts_of(&pairs);
+            if equal {
+                for count in &mut counts {
+                    *count = (*count).min(5);
+                }
+            }
+            for precision in [8, 9, 12] {
+                let fitted = Frequencies::fit_to(&counts, precision).unwrap();
+                prop_assert_eq!(fitted.written, fit_plainly(&counts, precision));
+            }
+        }
+
         #[test]
         fn all_fits_add_up_and_come_back(counts in prop::array::uniform32(prop::array::uniform8(0u32..5000))) {
             let counts: [u32; 256] = std::array::from_fn(|i| counts[i / 8][i % 8].saturating_sub(2000));

@@ -3,18 +3,17 @@
 //! Bounds are numbers of 16 bits, so that two vectors of states are searched as one.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm256_add_epi8, _mm256_add_epi32, _mm256_and_si256,
-    _mm256_andnot_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256, _mm256_cmpgt_epi16,
-    _mm256_mullo_epi32, _mm256_or_si256, _mm256_packs_epi16, _mm256_packus_epi16,
-    _mm256_packus_epi32, _mm256_permutevar8x32_epi32, _mm256_set1_epi8, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8,
-    _mm256_slli_epi16, _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi16,
-    _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
+    __m256i, _mm256_add_epi8, _mm256_add_epi32, _mm256_and_si256, _mm256_andnot_si256,
+    _mm256_blendv_epi8, _mm256_cmpgt_epi16, _mm256_mullo_epi32, _mm256_or_si256,
+    _mm256_packs_epi16, _mm256_packus_epi16, _mm256_packus_epi32, _mm256_permutevar8x32_epi32,
+    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setr_epi32,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi16, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
 };
 
 use super::super::search::Search;
 use super::super::{SLOTS, WIDE_LANES};
-use super::{Lanes, SCALE, load_states, refill, store_states};
+use super::{Lanes, SCALE, load_states, refill, store_states, twice};
 
 /// By the levels before the fifth, as places of its bounds say them, the upper four bits of a symbol.
 const UPPER: [u8; 16] = {
@@ -215,10 +214,7 @@ fn take<const LEVELS: usize>(
     other: __m256i,
 ) -> (Found, [__m256i; 2]) {
     let slots = _mm256_set1_epi32(SLOTS as i32 - 1);
-    let slot = _mm256_packus_epi32(
-        _mm256_and_si256(one, slots),
-        _mm256_and_si256(other, slots),
-    );
+    let slot = _mm256_packus_epi32(_mm256_and_si256(one, slots), _mm256_and_si256(other, slots));
     let found = find::<LEVELS>(bounds, slot);
     // Unpacking undoes packing, also the order of the halves.
     let zero = _mm256_setzero_si256();
@@ -266,14 +262,4 @@ fn symbols<const LEVELS: usize>(first: &Found, second: &Found) -> __m256i {
     // Packing works in halves of vectors, so that fours of bytes come out of order.
     let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     _mm256_permutevar8x32_epi32(symbols, order)
-}
-
-/// 16 bytes in both halves of a vector.
-#[inline]
-#[target_feature(enable = "avx2,popcnt")]
-fn twice<T, const COUNT: usize>(numbers: &[T; COUNT]) -> __m256i {
-    const { assert!(size_of::<[T; COUNT]>() == 16) };
-    // SAFETY: 16 bytes are read from an array of as many.
-    let half: __m128i = unsafe { _mm_loadu_si128(numbers.as_ptr().cast()) };
-    _mm256_broadcastsi128_si256(half)
 }

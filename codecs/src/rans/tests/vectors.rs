@@ -14,8 +14,7 @@ type EncodeGroups = fn(
     &mut encode::WordStack<'_>,
 ) -> usize;
 
-type DecodeGroups =
-    fn(By<'_>, &mut Lanes<'_, WIDE_LANES>, &mut [[u8; WIDE_LANES]]) -> usize;
+type DecodeGroups = fn(By<'_>, &mut Lanes<'_, WIDE_LANES>, &mut [[u8; WIDE_LANES]]) -> usize;
 
 /// Encodes and decodes by these functions, and returns how many groups each of them took.
 fn groups_taken(
