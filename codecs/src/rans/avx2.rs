@@ -247,17 +247,19 @@ pub(super) fn encode_groups(
     if Vectors::of_processor() < Vectors::Avx2 {
         return 0;
     }
+    let count = groups.len();
     match tables {
         [] => 0,
         // SAFETY: the processor has AVX2.
-        [table] if few::are_few(groups) => unsafe { few::encode(groups, table, states, words) },
-        [table] => {
+        [table] => unsafe {
+            if few::are_few(groups) {
+                return few::encode(groups, table, states, words);
+            }
             let entries = table.entries();
             let entry = |group: usize, place: usize| entries[usize::from(groups[group][place])];
-            // SAFETY: the processor has AVX2.
-            unsafe { encode(groups.len(), entry, states, words) }
-        }
-        _ if classes.len() < groups.len() => 0,
+            encode(count, entry, states, words)
+        },
+        _ if classes.len() < count => 0,
         _ => {
             let last = tables.len() - 1;
             let entry = |group: usize, place: usize| {
@@ -265,7 +267,7 @@ pub(super) fn encode_groups(
                 tables[class].entries()[usize::from(groups[group][place])]
             };
             // SAFETY: the processor has AVX2.
-            unsafe { encode(groups.len(), entry, states, words) }
+            unsafe { encode(count, entry, states, words) }
         }
     }
 }

@@ -92,19 +92,6 @@ impl<'a> By<'a> {
             },
         }
     }
-
-    /// The slots of a symbol's class.
-    #[inline(always)]
-    fn slots(self, symbol: usize) -> &'a [u32; SLOTS] {
-        match self {
-            By::One { slots, .. } => slots,
-            By::Own { slots, classes } => {
-                let class = classes.get(symbol).copied().unwrap_or_default();
-                let of_class = slots.get(usize::from(class)).or(slots.last());
-                of_class.unwrap_or(&NOTHING)
-            }
-        }
-    }
 }
 
 /// Who says of which classes symbols are, and takes them, block by block.
@@ -288,21 +275,44 @@ impl<'a, const LANES: usize> LaneDecoder<'a, LANES> {
 
 impl<const LANES: usize> Lanes<'_, LANES> {
     /// Decodes up to one symbol a lane. Returns whether words were missing; they were zero then.
-    #[inline(always)]
+    #[inline]
     fn decode_group(&mut self, by: By<'_>, symbols: &mut [u8]) -> bool {
+        match by {
+            By::One { slots, .. } => self.decode_by(|_| slots, symbols),
+            By::Own { slots, classes } => {
+                let last = slots.last().unwrap_or(&NOTHING);
+                self.decode_by(
+                    |lane| {
+                        let class = classes.get(lane).copied().unwrap_or_default();
+                        slots.get(usize::from(class)).unwrap_or(last)
+                    },
+                    symbols,
+                )
+            }
+        }
+    }
+
+    /// The same by the slots of each lane.
+    #[inline(always)]
+    fn decode_by<'s>(
+        &mut self,
+        slots: impl Fn(usize) -> &'s [u32; SLOTS],
+        symbols: &mut [u8],
+    ) -> bool {
         // A word a lane at most, so that no lane needs to look whether there is one.
         let mut window = [[0; 2]; LANES];
-        match self.words.first_chunk() {
-            Some(whole) => window = *whole,
+        let window = match self.words.first_chunk() {
+            Some(whole) => whole,
             None => {
                 for (slot, word) in window.iter_mut().zip(self.words) {
                     *slot = *word;
                 }
+                &window
             }
-        }
+        };
         let mut taken = 0;
         for (lane, (state, symbol)) in self.states.iter_mut().zip(symbols).enumerate() {
-            let slot = by.slots(lane)[*state as usize % SLOTS];
+            let slot = slots(lane)[*state as usize % SLOTS];
             let frequency = (slot >> 8 & (SLOTS as u32 - 1)) + 1;
             let x = frequency
                 .wrapping_mul(*state >> SCALE_BITS)

@@ -149,7 +149,10 @@ impl<'a, const LANES: usize> LaneEncoder<'a, LANES> {
     /// Gets ready for `most` symbols. `words` is scratch space.
     pub(super) fn new(most: usize, words: &'a mut Vec<u16>) -> Self {
         // A symbol gives a word at most, and vectors need room for those that they do not give.
-        words.resize(most + LANES, 0);
+        let room = most + LANES;
+        if words.len() < room {
+            words.resize(room, 0);
+        }
         LaneEncoder {
             states: [LEAST_STATE; LANES],
             stack: WordStack {

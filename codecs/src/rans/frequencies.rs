@@ -59,13 +59,22 @@ impl Frequencies {
         }
         let scale = 1u64 << precision;
         let mut written = [0u16; 256];
-        let mut given = 0;
+        let (mut given, mut halves) = (0, 0);
         for (slot, &count) in written.iter_mut().zip(counts) {
             if count > 0 {
-                let share = (u64::from(count) * scale / total).max(1);
-                *slot = share as u16;
-                given += share;
+                let share = u64::from(count) * scale;
+                *slot = (share / total).max(1) as u16;
+                given += u64::from(*slot);
+                halves += u64::from(is_over_half(share, total));
             }
+        }
+        // One more is worth more than total/scale where more than a half was rounded away, and less anywhere else: if
+        // there is enough for all of these, they come first.
+        if given + halves <= scale {
+            for (slot, &count) in written.iter_mut().zip(counts) {
+                *slot += u16::from(is_over_half(u64::from(count) * scale, total));
+            }
+            given += halves;
         }
         let shares = (0..=u8::MAX).zip(counts.iter().zip(&written));
         let shares = shares.filter(|(_, (_, frequency))| **frequency > 0);
@@ -201,6 +210,11 @@ impl Frequencies {
         }
         Ok(Frequencies { precision, written })
     }
+}
+
+/// Whether a share, in parts of a total, is rounded down by more than a half, and not up to one.
+fn is_over_half(share: u64, total: u64) -> bool {
+    share >= total && share % total > total / 2
 }
 
 /// What one more is worth to a symbol of this count and frequency. Of equal ones the one of the higher rank is worth more.

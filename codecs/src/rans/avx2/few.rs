@@ -15,14 +15,10 @@ const SYMBOLS: usize = 16;
 const BYTES: usize = 8;
 
 /// Whether all symbols are below 16.
+#[target_feature(enable = "avx2,popcnt")]
 pub(super) fn are_few(groups: &[[u8; WIDE_LANES]]) -> bool {
-    let mut all = [0; WIDE_LANES];
-    for group in groups {
-        for (all, symbol) in all.iter_mut().zip(group) {
-            *all |= symbol;
-        }
-    }
-    all.iter().fold(0, |all, symbol| all | symbol) < SYMBOLS as u8
+    let all = groups.as_flattened().iter();
+    all.fold(0, |all, symbol| all | symbol) < SYMBOLS as u8
 }
 
 /// Encodes groups, of few symbols, the last one first, and returns how many: all.
