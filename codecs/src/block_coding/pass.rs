@@ -21,6 +21,8 @@ pub(super) type Counts = Vec<[u64; 256]>;
 
 /// Symbols are few if all are below this.
 const FEW: usize = 16;
+/// From so many on it pays to have several tables and to add them up.
+const MANY: usize = 1 << 11;
 /// As many as a byte can count, in whole vectors.
 const COUNTED: usize = 7 * 32;
 
@@ -46,6 +48,12 @@ vectorized! {
 }
 
 fn count(symbols: &[u8], counts: &mut [u64; 256]) {
+    if symbols.len() < MANY {
+        for &symbol in symbols {
+            counts[usize::from(symbol)] += 1;
+        }
+        return;
+    }
     // Four tables, so that equal neighbours do not wait for one another.
     let mut four = [[0u32; 256]; 4];
     let (quads, rest) = symbols.as_chunks::<4>();
@@ -144,6 +152,20 @@ fn look_up(table_of: &TableOf, classes: &[u8], tables: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::simd::Vectors;
+
+    #[test]
+    fn many_symbols_are_counted_as_each_is() {
+        for length in [0, 5, MANY - 1, MANY, 3 * MANY + 3] {
+            let mut symbols: Vec<u8> = (0..length).map(|i| (i * i / 3) as u8).collect();
+            let mut expected = [1; 256];
+            for &symbol in &symbols {
+                expected[usize::from(symbol)] += 1;
+            }
+            let mut counts = vec![[1; 256]; 2];
+            Counting(&mut counts).run(1, &mut symbols);
+            assert_eq!(counts, [[1; 256], expected]);
+        }
+    }
 
     #[test]
     fn few_symbols_are_counted_as_many_are() {

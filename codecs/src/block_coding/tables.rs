@@ -24,14 +24,15 @@ pub(super) struct Tables {
 
 /// A table to be, and what it is for.
 struct Shared {
-    counts: [u64; 256],
+    /// Of the symbols that the axis has.
+    counts: Vec<u64>,
     /// Of itself, tables and code together.
     bits: f64,
     classes: usize,
 }
 
 impl Shared {
-    fn of(counts: [u64; 256], classes: usize) -> Shared {
+    fn of(counts: Vec<u64>, classes: usize) -> Shared {
         Shared {
             bits: bits(&counts),
             counts,
@@ -40,7 +41,7 @@ impl Shared {
     }
 
     fn with(&self, other: &Shared) -> Shared {
-        let mut counts = self.counts;
+        let mut counts = self.counts.clone();
         for (count, more) in counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
@@ -50,7 +51,7 @@ impl Shared {
 
 /// What symbols take by a table of their own, with the table, about: an entropy, and for each symbol that occurs what
 /// can be known of its frequency from as many counts, and how long that is.
-fn bits(counts: &[u64; 256]) -> f64 {
+fn bits(counts: &[u64]) -> f64 {
     let total: u64 = counts.iter().sum();
     if total == 0 {
         return 0.0;
@@ -75,7 +76,9 @@ impl Tables {
         let mut rest = counts.iter();
         for axis in axes {
             let own = rest.by_ref().take(axis.classes);
-            let mut shared: Vec<Shared> = own.map(|counts| Shared::of(*counts, 1)).collect();
+            let own = own.map(|counts| counts.get(..axis.symbols).unwrap_or(counts));
+            let mut shared: Vec<Shared> =
+                own.map(|counts| Shared::of(counts.to_vec(), 1)).collect();
             join_neighbours(&mut shared);
             for table in &shared {
                 all += table.bits;
@@ -178,7 +181,7 @@ impl Tables {
 fn join_neighbours(shared: &mut Vec<Shared>) {
     let join = |pair: &[Shared]| match pair {
         [left, right] => left.with(right),
-        _ => Shared::of([0; 256], 0),
+        _ => Shared::of(Vec::new(), 0),
     };
     let mut joined: Vec<Shared> = shared.windows(2).map(join).collect();
     loop {
@@ -210,11 +213,14 @@ fn join_neighbours(shared: &mut Vec<Shared>) {
 }
 
 /// Frequencies of counts, which may be too many for `u32`; of none, as if symbol 0 had been counted.
-fn fit(counts: &[u64; 256]) -> Option<Frequencies> {
+fn fit(counts: &[u64]) -> Option<Frequencies> {
     let most = counts.iter().copied().max().unwrap_or(0);
     // Their sum must be far below 2^32 too.
     let shift = (u64::BITS - most.leading_zeros()).saturating_sub(22);
-    let mut small = counts.map(|count| (count >> shift) as u32 + u32::from(count > 0 && shift > 0));
+    let mut small = [0; 256];
+    for (small, &count) in small.iter_mut().zip(counts) {
+        *small = (count >> shift) as u32 + u32::from(count > 0 && shift > 0);
+    }
     if most == 0 {
         small[0] = 1;
     }
