@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use llmcl_codecs::chunked::{ChunkedMethod, Chunks};
@@ -14,7 +15,7 @@ use crate::index::{
     TAIL_BYTES, VERSION, VERSION_WITH_PAIRS, checksum,
 };
 
-/// Chunks a thread that are decoded before they are written.
+/// Chunks a thread that are decoded while as many are written.
 const CHUNKS_A_THREAD: usize = 4;
 
 /// A container whose index was read. Its chunks have not been looked at.
@@ -33,17 +34,9 @@ impl fmt::Debug for Container<'_> {
 
 /// A chunk that is to be decoded, and what of it is asked for.
 struct Job<'s> {
-    chunks: &'s dyn Chunks,
-    /// What the segment is given, if it is.
-    given: Option<&'s Given<'s>>,
-    entry: ChunkEntry,
+    open: Arc<Open<'s>>,
     number: usize,
-    /// Bytes of the segment before it.
-    first: u64,
-    /// Its own.
-    bytes: usize,
     wanted: Range<usize>,
-    segment: &'s Segment,
 }
 
 /// A segment that another is decoded given.
@@ -193,26 +186,22 @@ impl<'a> Container<'a> {
         stop: &AtomicBool,
     ) -> Result<(), ContainerError> {
         let mut hasher = blake3::Hasher::new();
-        let mut segments = file.segments.iter().peekable();
-        while segments.peek().is_some() {
-            // Small segments together, so that there is enough to do in parallel.
-            let mut group = Vec::new();
-            let mut chunks = 0;
-            while chunks < CHUNKS_A_THREAD * rayon::current_num_threads()
-                && let Some(segment) = segments.next()
-            {
-                chunks += segment.chunks.len();
-                group.push(self.open_segment(file, segment)?);
+        let mut segments = file.segments.iter();
+        // A segment is opened when its first chunk is due, so that few are at a time.
+        let mut jobs = Jobs::default();
+        let next = || loop {
+            if let Some(job) = jobs.next() {
+                return Some(Ok(job));
             }
-            let mut jobs = Vec::new();
-            for open in &group {
-                jobs.extend(open.jobs(0..open.segment.bytes));
+            match self.open_segment(file, segments.next()?) {
+                Ok(open) => jobs = open.jobs(0..u64::MAX),
+                Err(error) => return Some(Err(error)),
             }
-            self.decode(file, &jobs, stop, &mut |bytes| {
-                hasher.update_rayon(bytes);
-                out.write_all(bytes).map_err(ContainerError::Write)
-            })?;
-        }
+        };
+        self.decode(file, std::iter::from_fn(next), stop, &mut |bytes| {
+            hasher.update_rayon(bytes);
+            out.write_all(bytes).map_err(ContainerError::Write)
+        })?;
         let found = hasher.finalize();
         match found == file.digest {
             true => Ok(()),
@@ -246,8 +235,7 @@ impl<'a> Container<'a> {
             });
         }
         let open = self.open_segment(file, segment)?;
-        let jobs: Vec<Job<'_>> = open.jobs(range).collect();
-        self.decode(file, &jobs, stop, &mut |bytes| {
+        self.decode(file, open.jobs(range).map(Ok), stop, &mut |bytes| {
             out.write_all(bytes).map_err(ContainerError::Write)
         })
     }
@@ -256,7 +244,7 @@ impl<'a> Container<'a> {
         &self,
         file: &'s FileEntry,
         segment: &'s Segment,
-    ) -> Result<Open<'s>, ContainerError> {
+    ) -> Result<Arc<Open<'s>>, ContainerError> {
         // Every segment was opened when the index was read, and its method's number was looked at.
         let open = |segment: &Segment| {
             let method = &self.methods[segment.method];
@@ -275,66 +263,106 @@ impl<'a> Container<'a> {
                 chunks: open(given)?,
             })
         });
-        Ok(Open {
+        Ok(Arc::new(Open {
             segment,
             chunks: open(segment)?,
             given: given.transpose()?,
-        })
+        }))
     }
 
-    fn decode(
+    /// Decodes chunks in parallel, some at a time, and has those before taken meanwhile, in their order.
+    fn decode<'s>(
         &self,
         file: &FileEntry,
-        jobs: &[Job<'_>],
+        mut jobs: impl Iterator<Item = Result<Job<'s>, ContainerError>>,
         stop: &AtomicBool,
         take: &mut dyn FnMut(&[u8]) -> Result<(), ContainerError>,
     ) -> Result<(), ContainerError> {
-        for jobs in jobs.chunks(CHUNKS_A_THREAD * rayon::current_num_threads()) {
+        let some = CHUNKS_A_THREAD * rayon::current_num_threads();
+        let mut before: Vec<(Result<Vec<u8>, ContainerError>, Range<usize>)> = Vec::new();
+        let mut spare: Vec<Vec<u8>> = Vec::new();
+        loop {
             if stop.load(Ordering::Relaxed) {
                 return Err(ContainerError::Interrupted);
             }
-            // Of several that are damaged, the first is named.
-            let decoded: Vec<Result<Vec<u8>, ContainerError>> = jobs
-                .par_iter()
-                .map(|job| self.decode_one(file, job))
+            // Space that was used is used again: fresh memory would have to be cleared.
+            let due: Vec<_> = jobs
+                .by_ref()
+                .take(some)
+                .map(|job| (job, spare.pop().unwrap_or_default()))
                 .collect();
-            for (bytes, job) in decoded.into_iter().zip(jobs) {
-                take(bytes?.get(job.wanted.clone()).unwrap_or(&[]))?;
+            let mut decoded = Vec::new();
+            rayon::in_place_scope(|scope| {
+                if !due.is_empty() {
+                    scope.spawn(|_| {
+                        let due = due.into_par_iter();
+                        decoded = due
+                            .map(|(job, data)| self.decode_job(file, job, data))
+                            .collect();
+                    });
+                }
+                // Of several that are damaged, the first is named.
+                for (bytes, wanted) in before.drain(..) {
+                    let bytes = bytes?;
+                    take(bytes.get(wanted).unwrap_or(&[]))?;
+                    spare.push(bytes);
+                }
+                Ok::<(), ContainerError>(())
+            })?;
+            if decoded.is_empty() {
+                return Ok(());
             }
+            before = decoded;
         }
-        Ok(())
     }
 
-    fn decode_one(&self, file: &FileEntry, job: &Job<'_>) -> Result<Vec<u8>, ContainerError> {
-        let given = match job.given {
-            None => Vec::new(),
-            Some(given) => {
-                let length = given.chunks.chunk_bytes();
-                let first = job.number as u64 * length;
-                let bytes = length.min(given.segment.bytes.saturating_sub(first));
-                self.decode_one(
-                    file,
-                    &Job {
-                        chunks: &*given.chunks,
-                        given: None,
-                        // It has as many chunks: that was looked at when the index was read.
-                        entry: given.segment.chunks[job.number],
-                        number: job.number,
-                        first,
-                        bytes: bytes as usize,
-                        wanted: 0..bytes as usize,
-                        segment: given.segment,
-                    },
-                )?
+    /// Decodes a chunk into `data`, and says what of it is asked for.
+    fn decode_job(
+        &self,
+        file: &FileEntry,
+        job: Result<Job<'_>, ContainerError>,
+        mut data: Vec<u8>,
+    ) -> (Result<Vec<u8>, ContainerError>, Range<usize>) {
+        match job {
+            Ok(job) => {
+                let decoded = self.decode_chunk(file, &job.open, job.number, &mut data);
+                (decoded.map(|()| data), job.wanted)
             }
-        };
-        let place = || format!("chunk {} of {}", job.number, place(file, job.segment));
+            Err(error) => (Err(error), 0..0),
+        }
+    }
+
+    fn decode_chunk(
+        &self,
+        file: &FileEntry,
+        open: &Open<'_>,
+        number: usize,
+        data: &mut Vec<u8>,
+    ) -> Result<(), ContainerError> {
+        let mut finer = Vec::new();
+        if let Some(given) = &open.given {
+            // It has as many chunks: that was looked at when the index was read.
+            self.decode_part(file, given.segment, &*given.chunks, number, &[], &mut finer)?;
+        }
+        self.decode_part(file, open.segment, &*open.chunks, number, &finer, data)
+    }
+
+    fn decode_part(
+        &self,
+        file: &FileEntry,
+        segment: &Segment,
+        chunks: &dyn Chunks,
+        number: usize,
+        given: &[u8],
+        data: &mut Vec<u8>,
+    ) -> Result<(), ContainerError> {
+        let place = || format!("chunk {number} of {}", place(file, segment));
         // All chunks lie before the index, which lies in the file.
         let ChunkEntry {
             at,
             bytes,
             checksum: expected,
-        } = job.entry;
+        } = segment.chunks[number];
         let encoded = &self.bytes[at as usize..(at + bytes) as usize];
         let found = checksum(encoded);
         if found != expected {
@@ -344,40 +372,67 @@ impl<'a> Container<'a> {
                 found,
             });
         }
-        let mut data = vec![0; job.bytes];
-        let decoded = job.chunks.decode(job.first, encoded, &given, &mut data);
+        let (first, length) = chunk_range(segment, chunks, number);
+        data.resize(length, 0);
+        let decoded = chunks.decode(first, encoded, given, data);
         decoded.map_err(|source| ContainerError::Chunk {
             place: place(),
             source,
-        })?;
-        Ok(data)
+        })
     }
 }
 
-impl Open<'_> {
+/// How many bytes of a segment come before a chunk, and its own.
+fn chunk_range(segment: &Segment, chunks: &dyn Chunks, number: usize) -> (u64, usize) {
+    let length = chunks.chunk_bytes();
+    let first = number as u64 * length;
+    (
+        first,
+        length.min(segment.bytes.saturating_sub(first)) as usize,
+    )
+}
+
+/// Chunks of a segment.
+#[derive(Default)]
+struct Jobs<'s> {
+    open: Option<Arc<Open<'s>>>,
+    numbers: Range<usize>,
+    /// The bytes of the segment that are asked for.
+    range: Range<u64>,
+}
+
+impl<'s> Open<'s> {
     /// The chunks that a range of bytes is in.
-    fn jobs(&self, range: Range<u64>) -> impl Iterator<Item = Job<'_>> {
-        let segment = self.segment;
+    fn jobs(self: Arc<Self>, range: Range<u64>) -> Jobs<'s> {
         let length = self.chunks.chunk_bytes();
-        let skipped = (range.start / length) as usize;
-        let last = range.end.div_ceil(length) as usize;
-        let numbered = segment.chunks.iter().enumerate().take(last).skip(skipped);
-        numbered.filter_map(move |(number, entry)| {
-            let first = number as u64 * length;
-            let bytes = length.min(segment.bytes.saturating_sub(first));
-            let from = range.start.saturating_sub(first);
-            let to = range.end.saturating_sub(first).min(bytes);
-            (from < to).then_some(Job {
-                chunks: &*self.chunks,
-                given: self.given.as_ref(),
-                entry: *entry,
-                number,
-                first,
-                bytes: bytes as usize,
-                wanted: from as usize..to as usize,
-                segment,
-            })
-        })
+        let end = range.end.min(self.segment.bytes);
+        let last = (end.div_ceil(length) as usize).min(self.segment.chunks.len());
+        Jobs {
+            numbers: (range.start / length) as usize..last,
+            open: Some(self),
+            range,
+        }
+    }
+}
+
+impl<'s> Iterator for Jobs<'s> {
+    type Item = Job<'s>;
+
+    fn next(&mut self) -> Option<Job<'s>> {
+        let open = self.open.as_ref()?;
+        loop {
+            let number = self.numbers.next()?;
+            let (first, bytes) = chunk_range(open.segment, &*open.chunks, number);
+            let place = |at: u64| at.saturating_sub(first).min(bytes as u64) as usize;
+            let wanted = place(self.range.start)..place(self.range.end);
+            if !wanted.is_empty() {
+                return Some(Job {
+                    open: Arc::clone(open),
+                    number,
+                    wanted,
+                });
+            }
+        }
     }
 }
 
