@@ -39,6 +39,12 @@ struct Job<'s> {
     wanted: Range<usize>,
 }
 
+/// A chunk that was decoded, or not, and what of it is asked for.
+struct Decoded {
+    bytes: Result<Vec<u8>, ContainerError>,
+    wanted: Range<usize>,
+}
+
 /// A segment that another is decoded given.
 struct Given<'s> {
     segment: &'s Segment,
@@ -279,7 +285,7 @@ impl<'a> Container<'a> {
         take: &mut dyn FnMut(&[u8]) -> Result<(), ContainerError>,
     ) -> Result<(), ContainerError> {
         let some = CHUNKS_A_THREAD * rayon::current_num_threads();
-        let mut before: Vec<(Result<Vec<u8>, ContainerError>, Range<usize>)> = Vec::new();
+        let mut before: Vec<Decoded> = Vec::new();
         let mut spare: Vec<Vec<u8>> = Vec::new();
         loop {
             if stop.load(Ordering::Relaxed) {
@@ -302,9 +308,9 @@ impl<'a> Container<'a> {
                     });
                 }
                 // Of several that are damaged, the first is named.
-                for (bytes, wanted) in before.drain(..) {
-                    let bytes = bytes?;
-                    take(bytes.get(wanted).unwrap_or(&[]))?;
+                for chunk in before.drain(..) {
+                    let bytes = chunk.bytes?;
+                    take(bytes.get(chunk.wanted).unwrap_or(&[]))?;
                     spare.push(bytes);
                 }
                 Ok::<(), ContainerError>(())
@@ -316,19 +322,25 @@ impl<'a> Container<'a> {
         }
     }
 
-    /// Decodes a chunk into `data`, and says what of it is asked for.
+    /// Decodes a chunk into `data`.
     fn decode_job(
         &self,
         file: &FileEntry,
         job: Result<Job<'_>, ContainerError>,
         mut data: Vec<u8>,
-    ) -> (Result<Vec<u8>, ContainerError>, Range<usize>) {
+    ) -> Decoded {
         match job {
             Ok(job) => {
                 let decoded = self.decode_chunk(file, &job.open, job.number, &mut data);
-                (decoded.map(|()| data), job.wanted)
+                Decoded {
+                    bytes: decoded.map(|()| data),
+                    wanted: job.wanted,
+                }
             }
-            Err(error) => (Err(error), 0..0),
+            Err(error) => Decoded {
+                bytes: Err(error),
+                wanted: 0..0,
+            },
         }
     }
 
