@@ -1,5 +1,7 @@
 //! What is said of files that are unsound.
 
+use std::collections::BTreeSet;
+
 use llmcl_codecs::Dtype;
 use llmcl_codecs::formats::gguf::{ARRAY_MAX_DEPTH, GgufError, read};
 
@@ -42,6 +44,43 @@ fn files_that_are_something_else() {
             format!("version {version} of the layout at byte 4 is not known, 2 and 3 are")
         );
     }
+}
+
+/// Wherever a file ends within its metadata or its list of tensors, the field is named that is cut off, where it begins
+/// and how much of it is there; or the count that what is left cannot hold.
+#[test]
+fn every_field_that_is_cut_off_is_named() {
+    let whole = small().bytes();
+    let (mut fields, mut counts) = (BTreeSet::new(), BTreeSet::new());
+    for end in 0..whole.len() as u64 {
+        match error(&whole[..end as usize]) {
+            GgufError::Truncated {
+                what,
+                at,
+                expected,
+                found,
+            } => {
+                assert_eq!(at + found, end, "{what}");
+                assert!(found < expected, "{what}");
+                fields.insert((at, what));
+            }
+            GgufError::Count { what, at, left, .. } => {
+                // It was read, and what comes after it was looked at in vain.
+                assert!(at + 8 + left <= end, "{what}");
+                counts.insert((at, what));
+            }
+            // From here on only data is missing.
+            other => {
+                assert!(
+                    other
+                        .to_string()
+                        .starts_with("tensor `token_embd.weight` takes 204 bytes")
+                );
+                break;
+            }
+        }
+    }
+    assert_eq!((fields.len(), counts.len()), (40, 7));
 }
 
 #[test]
