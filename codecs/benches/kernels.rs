@@ -117,41 +117,42 @@ fn parts(size: &str, data: &[u8]) {
         }
         counts = std::array::from_fn(|byte| four.iter().map(|table| table[byte]).sum());
     });
+    assert_eq!(counts.iter().sum::<u32>() as usize, exponents.len());
+    coder(size, "a symbol a weight", data.len(), &exponents);
+    // Few symbols are found in another way.
+    let few: Vec<u8> = exponents.iter().map(|exponent| exponent % 16).collect();
+    coder(size, "of 16", data.len(), &few);
+}
+
+/// The coder on symbols, one for each weight.
+fn coder(size: &str, what: &str, bytes: usize, symbols: &[u8]) {
+    let mut counts = [0u32; 256];
+    for &symbol in symbols {
+        counts[usize::from(symbol)] += 1;
+    }
     let frequencies = Frequencies::fit(&counts).unwrap();
     let (mut scratch, mut coded) = (Vec::new(), Vec::new());
     let table = EncoderTable::new(&frequencies);
-    show(
-        "rANS encode, a symbol a weight",
-        size,
-        data.len(),
-        None,
-        || {
-            coded.clear();
-            rans::encode(black_box(&exponents), &table, &mut scratch, &mut coded);
-        },
-    );
+    show(&format!("rANS encode, {what}"), size, bytes, None, || {
+        coded.clear();
+        rans::encode(black_box(symbols), &table, &mut scratch, &mut coded);
+    });
     let table = DecoderTable::new(&[frequencies]);
-    let mut decoded = vec![0; exponents.len()];
-    show(
-        "rANS decode, a symbol a weight",
-        size,
-        data.len(),
-        None,
-        || {
-            let mut reader = ByteReader::new(black_box(&coded));
-            rans::decode(
-                &mut reader,
-                &table,
-                exponents.len(),
-                &mut |at, symbols: &mut [u8]| {
-                    decoded[at..at + symbols.len()].copy_from_slice(symbols);
-                    Ok(())
-                },
-            )
-            .unwrap();
-        },
-    );
-    assert!(decoded == exponents);
+    let mut decoded = vec![0; symbols.len()];
+    show(&format!("rANS decode, {what}"), size, bytes, None, || {
+        let mut reader = ByteReader::new(black_box(&coded));
+        rans::decode(
+            &mut reader,
+            &table,
+            symbols.len(),
+            &mut |at, symbols: &mut [u8]| {
+                decoded[at..at + symbols.len()].copy_from_slice(symbols);
+                Ok(())
+            },
+        )
+        .unwrap();
+    });
+    assert!(decoded == symbols);
 }
 
 fn methods(size: &str, views: &[TensorView<'_>]) {

@@ -1,8 +1,8 @@
 //! Encoding and decoding by AVX2: eight vectors of eight states.
 //!
-//! The bytes are those of the portable loops. This module is the only place of the coder with `unsafe` code: it takes
-//! the better part of the time away (`cargo bench`), and no safe code does that, because each state looks up its own
-//! slot.
+//! The bytes are those of the portable loops. Of the coder only the modules for vectors have `unsafe` code: it takes the
+//! better part of the time away (`cargo bench`), and no safe code does that, because each state looks up its own slot, and
+//! words are handed out by shuffles.
 
 #![allow(
     unsafe_code,

@@ -12,7 +12,8 @@
 //!
 //! A step of a decoder needs no more than one word, and no state depends on its neighbours except through the place
 //! in the stream, so sixteen lanes fit one vector of 512 bits. Long sequences are coded by AVX-512 or AVX2 where the
-//! processor has them, and by portable loops; the bytes are the same.
+//! processor has them, and by portable loops; the bytes are the same. Where all symbols are of one class, and few, AVX2
+//! searches for them among the ends of their ranges, which is faster than to look each up (`cargo bench`).
 //!
 //! Classes and frequencies are known before the symbols are. Symbols are decoded in blocks, so that what becomes of
 //! them is done while they are near.
