@@ -41,8 +41,16 @@ struct Job<'s> {
 
 /// A chunk that was decoded, or not, and what of it is asked for.
 struct Decoded {
-    bytes: Result<Vec<u8>, ContainerError>,
+    space: Result<Space, ContainerError>,
     wanted: Range<usize>,
+}
+
+/// Space for a chunk that is used again: fresh memory would have to be cleared.
+#[derive(Default)]
+struct Space {
+    data: Vec<u8>,
+    /// For the chunk that it is given.
+    given: Vec<u8>,
 }
 
 /// A segment that another is decoded given.
@@ -286,12 +294,11 @@ impl<'a> Container<'a> {
     ) -> Result<(), ContainerError> {
         let some = CHUNKS_A_THREAD * rayon::current_num_threads();
         let mut before: Vec<Decoded> = Vec::new();
-        let mut spare: Vec<Vec<u8>> = Vec::new();
+        let mut spare: Vec<Space> = Vec::new();
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Err(ContainerError::Interrupted);
             }
-            // Space that was used is used again: fresh memory would have to be cleared.
             let due: Vec<_> = jobs
                 .by_ref()
                 .take(some)
@@ -303,15 +310,15 @@ impl<'a> Container<'a> {
                     scope.spawn(|_| {
                         let due = due.into_par_iter();
                         decoded = due
-                            .map(|(job, data)| self.decode_job(file, job, data))
+                            .map(|(job, space)| self.decode_job(file, job, space))
                             .collect();
                     });
                 }
                 // Of several that are damaged, the first is named.
                 for chunk in before.drain(..) {
-                    let bytes = chunk.bytes?;
-                    take(bytes.get(chunk.wanted).unwrap_or(&[]))?;
-                    spare.push(bytes);
+                    let space = chunk.space?;
+                    take(space.data.get(chunk.wanted).unwrap_or(&[]))?;
+                    spare.push(space);
                 }
                 Ok::<(), ContainerError>(())
             })?;
@@ -322,23 +329,22 @@ impl<'a> Container<'a> {
         }
     }
 
-    /// Decodes a chunk into `data`.
     fn decode_job(
         &self,
         file: &FileEntry,
         job: Result<Job<'_>, ContainerError>,
-        mut data: Vec<u8>,
+        mut space: Space,
     ) -> Decoded {
         match job {
             Ok(job) => {
-                let decoded = self.decode_chunk(file, &job.open, job.number, &mut data);
+                let decoded = self.decode_chunk(file, &job.open, job.number, &mut space);
                 Decoded {
-                    bytes: decoded.map(|()| data),
+                    space: decoded.map(|()| space),
                     wanted: job.wanted,
                 }
             }
             Err(error) => Decoded {
-                bytes: Err(error),
+                space: Err(error),
                 wanted: 0..0,
             },
         }
@@ -349,14 +355,15 @@ impl<'a> Container<'a> {
         file: &FileEntry,
         open: &Open<'_>,
         number: usize,
-        data: &mut Vec<u8>,
+        space: &mut Space,
     ) -> Result<(), ContainerError> {
-        let mut finer = Vec::new();
-        if let Some(given) = &open.given {
+        let Space { data, given } = space;
+        given.clear();
+        if let Some(Given { segment, chunks }) = &open.given {
             // It has as many chunks: that was looked at when the index was read.
-            self.decode_part(file, given.segment, &*given.chunks, number, &[], &mut finer)?;
+            self.decode_part(file, segment, &**chunks, number, &[], given)?;
         }
-        self.decode_part(file, open.segment, &*open.chunks, number, &finer, data)
+        self.decode_part(file, open.segment, &*open.chunks, number, given, data)
     }
 
     fn decode_part(

@@ -28,6 +28,7 @@ use super::headers;
 use super::window::{Shape, Window};
 use super::{Axis, Pass, all_classes};
 use crate::blocks::{BlockLayout, Q4K, Q6K, f16_units};
+use crate::simd::vectorized;
 
 /// How many parts of a step are told apart.
 const PARTS: i64 = 32;
@@ -139,18 +140,51 @@ fn predict(
             likely.fill(0);
             continue;
         };
-        for ((&quant, class), likely) in quants.iter().zip(classes).zip(likely) {
-            let parts = (factor * i64::from(quant) + sum) >> FINE_BITS;
-            let place = parts.div_euclid(PARTS);
-            *likely = place.clamp(0, largest) as u8;
-            *class = if place < 0 {
-                BELOW
-            } else if place > largest {
-                ABOVE
-            } else {
-                parts.rem_euclid(PARTS) as u8
-            };
+        let most = i64::from(u8::MAX) * factor.abs() + sum.abs();
+        match (i32::try_from(factor), i32::try_from(sum)) {
+            // Nearly always; vectors are twice as wide then, and can do it.
+            (Ok(factor), Ok(sum)) if most <= i64::from(i32::MAX) => {
+                place_small(factor, sum, largest as i32, quants, likely, classes);
+            }
+            _ => place(factor, sum, largest, quants, likely, classes),
         }
+    }
+}
+
+vectorized! {
+    /// [`place`], where numbers are small.
+    fn place_small(factor: i32, sum: i32, largest: i32, quants: &[u8], likely: &mut [u8], classes: &mut [u8]) {
+        for ((&quant, class), likely) in quants.iter().zip(classes).zip(likely) {
+            let parts = (factor * i32::from(quant) + sum) >> FINE_BITS;
+            let place = parts >> PARTS.trailing_zeros();
+            *likely = place.clamp(0, largest) as u8;
+            let part = (parts & (PARTS as i32 - 1)) as u8;
+            let part = if place < 0 { BELOW } else { part };
+            *class = if place > largest { ABOVE } else { part };
+        }
+    }
+}
+
+/// What each quant is likely to be, and its class, by the line between it and the finer one.
+fn place(
+    factor: i64,
+    sum: i64,
+    largest: i64,
+    quants: &[u8],
+    likely: &mut [u8],
+    classes: &mut [u8],
+) {
+    for ((&quant, class), likely) in quants.iter().zip(classes).zip(likely) {
+        let parts = (factor * i64::from(quant) + sum) >> FINE_BITS;
+        let place = parts.div_euclid(PARTS);
+        *likely = place.clamp(0, largest) as u8;
+        *class = if place < 0 {
+            BELOW
+        } else if place > largest {
+            ABOVE
+        } else {
+            parts.rem_euclid(PARTS) as u8
+        };
     }
 }
 
@@ -247,6 +281,22 @@ mod tests {
         };
         let found = predicted(own, &coarse.to_bytes(), given, &finer.to_bytes());
         assert_eq!(found[5], (31, ABOVE));
+    }
+
+    #[test]
+    fn small_numbers_are_placed_as_large_ones_are() {
+        let quants: Vec<u8> = (0..=255).collect();
+        for factor in [-8_000_000i32, -40_000, -1, 0, 3, 1024, 32_768, 8_000_000] {
+            for sum in [-70_000_000, -16_384, 0, 16_384, 70_000_000] {
+                let mut small = (vec![0; 256], vec![0; 256]);
+                let mut large = small.clone();
+                let (likely, classes) = (&mut small.0, &mut small.1);
+                place_small(factor, sum, 31, &quants, likely, classes);
+                let (likely, classes) = (&mut large.0, &mut large.1);
+                place(factor.into(), sum.into(), 31, &quants, likely, classes);
+                assert_eq!(small, large, "{factor} {sum}");
+            }
+        }
     }
 
     #[test]

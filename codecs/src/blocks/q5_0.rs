@@ -43,11 +43,12 @@ impl Q5_0 {
     pub fn to_bytes(&self) -> [u8; Q5_0::BYTES] {
         let mut bytes = [0; Q5_0::BYTES];
         [bytes[0], bytes[1]] = self.d.to_le_bytes();
-        let mut upper = 0;
-        for (place, quant) in self.quants.iter().enumerate() {
-            upper |= u32::from(quant >> 4 & 1) << place;
+        let eights = self.quants.as_chunks().0;
+        for (byte, eight) in bytes[2..6].iter_mut().zip(eights) {
+            // One bit of each of eight bytes; multiplied, that of byte i comes to stand at bit 56 + i.
+            let bits = u64::from_le_bytes(*eight) >> 4 & 0x0101_0101_0101_0101;
+            *byte = (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
         }
-        [bytes[2], bytes[3], bytes[4], bytes[5]] = upper.to_le_bytes();
         join_nibbles(&self.quants, &mut bytes[6..]);
         bytes
     }
