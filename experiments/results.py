@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Prints docs/results.md from what iter3 and iter4 have put into a store.
+"""Prints docs/results.md from what iter3 and iter4 have put into a store, and docs/results-gguf.md from iter5 and iter6.
 
-    python3 experiments/results.py target/release/llmcl [--store FOLDER] > docs/results.md
+    python3 experiments/results.py floats target/release/llmcl [--store FOLDER] > docs/results.md
+    python3 experiments/results.py gguf target/release/llmcl [--store FOLDER] > docs/results-gguf.md
 
 Every figure of ours is read by `llmcl show`; those of the study are its published ones."""
 
@@ -78,13 +79,9 @@ def methods(arguments, experiment, task, keys):
     table(head, lines)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("llmcl")
-    parser.add_argument("--store")
-    arguments = parser.parse_args()
+def floats(arguments):
     print("# Results\n")
-    print("Made by `python3 experiments/results.py target/release/llmcl > docs/results.md`, from runs of `iter3.toml`")
+    print("Made by `python3 experiments/results.py floats target/release/llmcl > docs/results.md`, from runs of `iter3.toml`")
     print("and `iter4.toml`. Ratios are of tensors of at least 65,536 weights, all bytes counted; a profile is charged")
     print("to every tensor. What is trained has not seen the model, nor one of its family. In brackets are 95 %")
     print("intervals of a bootstrap over models; where a method has rows of fewer than five models there is none.")
@@ -110,5 +107,55 @@ def main():
             ratio(row, "ratio_median"), number(row["bits"], 3)]
            for origin in ("native", "cast", "bf16_born")
            for row in [row | {"origin": origin} for row in show(arguments, "iter3", f"past_gate_methods/{origin}")]])
+
+
+def columns(rows, names, figures):
+    """A table of names, and of figures with so many digits."""
+    table([*names, *figures],
+          [[*(f"`{row[name]}`" for name in names),
+            *(number(row.get(name), digits) for name, digits in figures.items())]
+           for row in rows])
+
+
+def gguf(arguments):
+    ratios = {"ratio_bytes": 4, "ratio_median": 4, "ratio_geomean": 4}
+    speeds = {"encode": 0, "decode": 0}
+    print("# Results for GGUF\n")
+    print("Made by `python3 experiments/results.py gguf target/release/llmcl > docs/results-gguf.md`, from runs of")
+    print("`iter5.toml` and `iter6.toml`; [gguf.md](gguf.md) says what they are of and how they stand to the study's. All")
+    print("bytes count, a profile on every tensor or file that it is used for. What is trained has not seen the model, nor one")
+    print("of its family. Speeds are medians, MB (10^6) of original data a second, one thread.\n")
+    print("## Q4_K tensors (iter5)\n\nThe test model:\n")
+    columns(show(arguments, "iter5", "q_methods"), ["method"], {"n": 0, **ratios, "profile_bytes": 0})
+    print("Each model, its family left out of what is trained:\n")
+    columns(show(arguments, "iter5", "q_models"), ["model", "method"], {"n": 0, **ratios})
+    print("Speed on the test model (`processes`: from file to file, with what a process takes to start):\n")
+    columns(show(arguments, "iter5", "q_speed"), ["method", "measures"], speeds)
+    print("Entropies, medians over tensors, in bits:\n")
+    columns(show(arguments, "iter5", "q_entropies"), ["model"],
+            {"n": 0, **dict.fromkeys(["nibble", "given_prev", "given_zero_point", "and_seen", "sign", "magnitude", "scale",
+                                      "scale_correlation", "header", "implied_ceiling", "class_ceiling"], 4)})
+    print("## The other block types (iter5)\n")
+    columns(show(arguments, "iter5", "block_methods"), ["model", "block_type", "method"],
+            {"n": 0, "ratio_bytes": 4, "ratio_median": 4})
+    print("## Whole files (iter6)\n\nOver the three files:\n")
+    columns(show(arguments, "iter6", "methods"), ["method"], {"n": 0, "ratio_geomean": 4, "ratio_median": 4, "ratio_bytes": 4})
+    print("Each file, with the bytes of the profile and of the recipe, which count:\n")
+    columns(show(arguments, "iter6", "files"), ["model", "method"],
+            {"ratio": 4, "bytes_in": 0, "bytes_out": 0, "profile_bytes": 0, "recipe_bytes": 0})
+    print("The streams of `decomp_perstream_zstd19_bg`, in bytes:\n")
+    columns(show(arguments, "iter6", "streams"), ["model", "stream"], {"bytes_in": 0, "bytes_out": 0})
+    print("Speed:\n")
+    columns(show(arguments, "iter6", "speed"), ["model", "method", "measures"], speeds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("document", choices=["floats", "gguf"])
+    parser.add_argument("llmcl")
+    parser.add_argument("--store")
+    arguments = parser.parse_args()
+    {"floats": floats, "gguf": gguf}[arguments.document](arguments)
+
 
 main()

@@ -8,15 +8,15 @@ use libfuzzer_sys::fuzz_target;
 use llmcl_codecs::bytes::LimitedWriter;
 use llmcl_codecs::{Dtype, TensorView, chunked, resolve};
 
-/// Those that need no profile, and of zstd the levels below 13: from there on it has a table of functions that clang makes
-/// a static of, which the address sanitizer then takes for a variable of a function that has returned.
-const METHODS: [&str; 6] = [
+/// Those that need no profile.
+const METHODS: [&str; 7] = [
     "block_static",
     "block_context",
     "by_type_fast",
     "by_type_context",
     "whole_zstd3",
     "decomp_perstream_zstd3",
+    "decomp_perstream_zstd19_bg",
 ];
 /// A type, and each that can be given for it.
 const TYPES: [(Dtype, &[Dtype]); 6] = [
