@@ -4,11 +4,11 @@
 //! cargo run --release -p llmcl-codecs --example measure -- FILE[:TYPE] [METHOD[=PROFILE]]...
 //! ```
 //!
-//! Each tensor of F32, F16 or BF16 is cast to BF16; all of them are one unit. Of a GGUF file, the tensors of each type as
-//! they are are a unit, or of that type alone, and the whole file as bytes is one more, for the methods that take it; what they say of their
-//! streams is printed. Every method's output is decoded and compared. The median is that of the ratios of tensors by
-//! themselves. Speeds are of original bytes (MB are 10^6 bytes), in one thread, from memory to memory, the best of the
-//! repetitions that fit two seconds.
+//! Each tensor of F32, F16 or BF16 is cast to BF16; all of them are one unit. Of a GGUF file, the tensors of each type, or
+//! of the one that is named, are a unit as they are; without a name the whole file as bytes is one more, for the methods
+//! that take it. What methods say of their streams is printed. Every method's output is decoded and compared. The median
+//! is that of the ratios of tensors by themselves. Speeds are of original bytes (MB are 10^6 bytes), in one thread, from
+//! memory to memory, the best of the repetitions that fit two seconds.
 
 #![expect(clippy::print_stdout, reason = "printing figures is what it is for")]
 
@@ -50,6 +50,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     if format == Some(Format::Gguf) {
         return measure_gguf(&file, &entries, &names, only);
     }
+    if only.is_some() {
+        return Err("a type can be named for GGUF files only".into());
+    }
     let unit = cast_all(&file, &entries)?;
     let tensors: Vec<TensorView<'_>> = unit
         .iter()
@@ -72,8 +75,14 @@ fn measure_gguf(
     only: Option<&str>,
 ) -> Result<(), Box<dyn Error>> {
     let types: BTreeSet<Dtype> = entries.iter().map(|entry| entry.dtype).collect();
-    let wanted = |dtype: &Dtype| only.is_none_or(|only| dtype.to_string() == only);
-    for dtype in types.into_iter().filter(wanted) {
+    let only = match only {
+        Some(name) => Some(named(name, &types)?),
+        None => None,
+    };
+    for dtype in types
+        .into_iter()
+        .filter(|&dtype| only.is_none_or(|only| only == dtype))
+    {
         let of_type = entries.iter().filter(|entry| entry.dtype == dtype);
         let views: Option<Vec<TensorView<'_>>> = of_type.map(|entry| entry.view(file)).collect();
         let views = views.ok_or("a tensor outside of the file")?;
@@ -89,6 +98,12 @@ fn measure_gguf(
         data: file,
     };
     measure_each(names, Dtype::U8, &[whole])
+}
+
+/// The type of this name, of those that a file has.
+fn named(name: &str, types: &BTreeSet<Dtype>) -> Result<Dtype, String> {
+    let found = Dtype::from_name(name).filter(|dtype| types.contains(dtype));
+    found.ok_or_else(|| format!("the file has no tensors of type {name:?}, it has {types:?}"))
 }
 
 /// The methods that take tensors of a type.
