@@ -327,6 +327,15 @@ mod tests {
         assert!(round_trip(&short) < round_trip(&long));
     }
 
+    #[test]
+    fn what_is_rounded_away_by_less_than_a_half_waits_for_its_turn() {
+        // Of 25,600, to 256: 1.30, 200.24, 30.24 and 24.22. The one that is over is worth most to the largest.
+        let counts = counts_of(&[(0, 130), (1, 20_024), (2, 3_024), (3, 2_422)]);
+        let fitted = Frequencies::fit_to(&counts, 8).unwrap();
+        assert_eq!(fitted.written[..4], [1, 201, 30, 24]);
+        assert_eq!(fitted.written, fit_plainly(&counts, 8));
+    }
+
     proptest! {
         #[test]
         fn what_is_over_goes_where_it_is_worth_most(
