@@ -218,7 +218,7 @@ fn measure(
     let median = ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN);
     let speed = |time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
     println!(
-        "{} {:.4} {median:.4} {} {} {} {:.0} {:.0}",
+        "{} {:.4} {median:.4} {} {} {} {:.1} {:.1}",
         method.name(),
         bytes as f64 / encoded.len() as f64,
         accounting.payload,

@@ -31,6 +31,7 @@ mod floats;
 pub mod formats;
 pub mod method;
 pub mod methods;
+mod mixing;
 mod mixture;
 mod numbered;
 #[cfg(feature = "openzl")]

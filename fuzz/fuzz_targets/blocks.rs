@@ -9,11 +9,13 @@ use llmcl_codecs::bytes::LimitedWriter;
 use llmcl_codecs::{Dtype, TensorView, chunked, resolve};
 
 /// Those that need no profile.
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 9] = [
     "block_static",
     "block_context",
+    "block_mixed",
     "by_type_fast",
     "by_type_context",
+    "by_type_mixed",
     "whole_zstd3",
     "decomp_perstream_zstd3",
     "decomp_perstream_zstd19_bg",

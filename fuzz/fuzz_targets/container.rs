@@ -9,7 +9,7 @@ use llmcl_codecs::{Dtype, chunked};
 use llmcl_container::Container;
 
 /// The methods of containers that are made here.
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 8] = [
     "zstd_1",
     "zstd_19",
     "exponent_static",
@@ -17,6 +17,7 @@ const METHODS: [&str; 7] = [
     "exponent_mantissa_scaled",
     "block_static",
     "block_context",
+    "block_mixed",
 ];
 /// The most bytes that are restored of a file.
 const MOST_BYTES: u64 = 64 << 20;
@@ -52,9 +53,10 @@ fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
-/// A container with a head, a tail and a checksum of its index that are right.
-fn seal(chunks: &[u8], index: &[u8]) -> Vec<u8> {
-    let mut bytes = b"\x8dLLMCL\r\n\x01\0\0\0\0\0\0\0".to_vec();
+/// A container of a version, with a head, a tail and a checksum of its index that are right.
+fn seal(version: u8, chunks: &[u8], index: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\x8dLLMCL\r\n".to_vec();
+    bytes.extend([version, 0, 0, 0, 0, 0, 0, 0]);
     bytes.extend_from_slice(chunks);
     let at = bytes.len() as u64;
     bytes.extend_from_slice(index);
@@ -67,12 +69,15 @@ fn seal(chunks: &[u8], index: &[u8]) -> Vec<u8> {
 
 /// A file of segments whose tables and chunks are the input's, and whose checksums are right.
 fn made(given: &mut Given<'_>) -> Vec<u8> {
-    let (mut chunks, mut segments, mut count, mut length) = (Vec::new(), Vec::new(), 0, 0);
+    let (mut chunks, mut segments, mut count, mut length) = (Vec::new(), Vec::new(), 0u64, 0);
+    let mut version = 1;
+    // The last tensor that is given nothing itself: its number, method, type and shape.
+    let mut last: Option<(u64, usize, Dtype, Vec<u64>)> = None;
     while !given.0.is_empty() && count < 8 {
         let number = given.byte() % METHODS.len();
         let dtype = Dtype::ALL[given.byte() % Dtype::ALL.len()];
         let axes = given.byte() % 4;
-        let shape: Vec<u64> = (0..axes).map(|_| given.number() as u64).collect();
+        let mut shape: Vec<u64> = (0..axes).map(|_| given.number() as u64).collect();
         // Those for blocks have them, if they have coded anything.
         let tables = match given.byte() {
             0..128 => 0,
@@ -80,9 +85,20 @@ fn made(given: &mut Given<'_>) -> Vec<u8> {
         };
         let tables = given.take(tables);
         let method = chunked::resolve(METHODS[number], None).unwrap().unwrap();
+        // Every second is given the one before, if it can be.
+        let pair = last.as_ref().filter(|(_, of, finer, shape)| {
+            count % 2 == 1
+                && *of == number
+                && method.takes_given(dtype, *finer)
+                && dtype.bytes_for(shape).is_some()
+        });
+        if let Some((.., of_finer)) = pair {
+            shape.clone_from(of_finer);
+        }
+        let finer = pair.map(|(_, _, finer, _)| *finer);
         let (Some(bytes), Ok(opened)) = (
             dtype.bytes_for(&shape),
-            method.open(dtype, &shape, None, tables),
+            method.open(dtype, &shape, finer, tables),
         ) else {
             continue;
         };
@@ -90,12 +106,19 @@ fn made(given: &mut Given<'_>) -> Vec<u8> {
         if pieces > MOST_CHUNKS {
             continue;
         }
-        segments.push(1);
+        segments.push(if pair.is_some() { 2 } else { 1 });
         write_text(format!("{count}").as_bytes(), &mut segments);
         write_text(dtype.name().as_bytes(), &mut segments);
         write_varint(&mut segments, shape.len() as u64);
-        for axis in shape {
+        for &axis in &shape {
             write_varint(&mut segments, axis);
+        }
+        match pair {
+            Some((number, ..)) => {
+                write_varint(&mut segments, *number);
+                version = 2;
+            }
+            None => last = Some((count, number, dtype, shape)),
         }
         write_varint(&mut segments, number as u64);
         write_text(tables, &mut segments);
@@ -121,7 +144,7 @@ fn made(given: &mut Given<'_>) -> Vec<u8> {
     index.extend([0; 32]);
     write_varint(&mut index, count);
     index.extend(segments);
-    seal(&chunks, &index)
+    seal(version, &chunks, &index)
 }
 
 /// Reads all that there is, and returns whether there is a container.
@@ -149,7 +172,7 @@ fuzz_target!(|bytes: &[u8]| {
     let split = given.number();
     if split % 2 == 0 {
         let chunks = given.take(split / 2);
-        read(&seal(chunks, given.0));
+        read(&seal(1 + (split / 2 % 2) as u8, chunks, given.0));
     } else {
         // All that is in its index was held against the methods before.
         assert!(read(&made(&mut given)));

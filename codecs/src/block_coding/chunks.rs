@@ -1,27 +1,23 @@
 //! Methods for blocks as containers use them.
 
-use std::sync::OnceLock;
-
-use super::chunk::{self, Decoder, Encoder, Given, Scratch};
+use super::chunk::{self, Scratch};
 use super::given;
-use super::tables::Tables;
-use super::{Axis, BlockCoder, Shape, all_classes};
+use super::{BlockCoding, Given, Shape};
 use crate::blocks::BlockLayout;
-use crate::bytes::ByteReader;
 use crate::chunked::{ChunkedMethod, Chunks};
 use crate::error::{DecodeError, EncodeError};
 use crate::pool::Pool;
 use crate::tensor::{Dtype, TensorView};
 use crate::unit::check_tensor;
 
-type Space<C> = Scratch<<C as BlockCoder>::Scratch>;
+type Space<C> = Scratch<<C as BlockCoding>::Scratch>;
 
 /// The chunked method of a coder.
-pub(crate) struct BlockMethod<C: BlockCoder> {
+pub(crate) struct BlockMethod<C: BlockCoding> {
     pool: Pool<Space<C>>,
 }
 
-impl<C: BlockCoder> BlockMethod<C> {
+impl<C: BlockCoding> BlockMethod<C> {
     pub(crate) fn new() -> Self {
         BlockMethod {
             pool: Pool::default(),
@@ -29,7 +25,7 @@ impl<C: BlockCoder> BlockMethod<C> {
     }
 }
 
-impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
+impl<C: BlockCoding> ChunkedMethod for BlockMethod<C> {
     fn name(&self) -> String {
         C::NAME.to_owned()
     }
@@ -72,24 +68,15 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
         let shape = Shape::of(layout, view.shape);
         let given = given.filter(|given| self.takes_given(view.dtype, given.dtype));
         let given = given.and_then(Given::of);
-        let axes = axes::<C>(layout, given.is_some());
-        let mut counts = vec![[0; 256]; all_classes(&axes)];
-        self.pool.with(|scratch| {
-            chunk::count::<C>(shape, view.data, given, scratch, &mut counts);
-        });
-        let (tables, bits) = Tables::fit(&axes, &counts);
-        let pays = bits < 8.0 * view.data.len() as f64;
-        let mut written = Vec::new();
-        if pays {
-            tables.write(&axes, &mut written);
-        }
-        Ok(Box::new(BlockChunks::<C> {
+        let fitted = self
+            .pool
+            .with(|scratch| C::fit(shape, view.data, given, &mut scratch.own));
+        let (coding, written) = fitted.unzip();
+        Ok(Box::new(BlockChunks {
             shape,
             given: given.map(|given| given.shape),
-            written,
-            tables: pays.then_some(tables),
-            encoder: OnceLock::new(),
-            decoder: OnceLock::new(),
+            written: written.unwrap_or_default(),
+            coding,
             pool: self.pool.clone(),
         }))
     }
@@ -110,33 +97,13 @@ impl<C: BlockCoder> ChunkedMethod for BlockMethod<C> {
             });
         };
         let given = given.and_then(BlockLayout::of);
-        let axes = axes::<C>(layout, given.is_some());
-        let tables = match written {
-            [] => None,
-            _ => {
-                let mut reader = ByteReader::new(written);
-                let tables = Tables::read(&axes, &mut reader)?;
-                reader.finish()?;
-                Some(tables)
-            }
-        };
-        Ok(Box::new(BlockChunks::<C> {
+        Ok(Box::new(BlockChunks {
             shape: Shape::of(layout, shape),
             given: given.map(|given| Shape::of(given, shape)),
             written: written.to_vec(),
-            tables,
-            encoder: OnceLock::new(),
-            decoder: OnceLock::new(),
+            coding: C::open(layout, given, written)?,
             pool: self.pool.clone(),
         }))
-    }
-}
-
-/// The axes of a layout, by itself or given another tensor.
-fn axes<C: BlockCoder>(layout: BlockLayout, is_given: bool) -> Vec<Axis> {
-    match is_given {
-        true => given::axes(layout),
-        false => C::axes(layout),
     }
 }
 
@@ -150,25 +117,23 @@ impl<'a> Given<'a> {
     }
 }
 
-struct BlockChunks<C: BlockCoder> {
+struct BlockChunks<C: BlockCoding> {
     shape: Shape,
     /// That of the tensor which is given.
     given: Option<Shape>,
     written: Vec<u8>,
-    tables: Option<Tables>,
-    /// Made when they are needed: they are large beside what they are made of.
-    encoder: OnceLock<Encoder>,
-    decoder: OnceLock<Decoder>,
+    /// `None` where it does not pay.
+    coding: Option<C>,
     pool: Pool<Space<C>>,
 }
 
-impl<C: BlockCoder> Chunks for BlockChunks<C> {
+impl<C: BlockCoding> Chunks for BlockChunks<C> {
     fn tables(&self) -> &[u8] {
         &self.written
     }
 
     fn chunk_bytes(&self) -> u64 {
-        (self.shape.chunk() * self.shape.layout.bytes()) as u64
+        (self.shape.chunk(C::CHUNK_WEIGHTS) * self.shape.layout.bytes()) as u64
     }
 
     fn encode(
@@ -178,11 +143,10 @@ impl<C: BlockCoder> Chunks for BlockChunks<C> {
         given: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        let tables = self.tables.as_ref();
-        let encoder = tables.map(|tables| self.encoder.get_or_init(|| Encoder::new(tables)));
+        let coding = self.coding.as_ref();
         let given = self.given.map(|shape| Given { shape, data: given });
         self.pool
-            .with(|scratch| chunk::encode::<C>(self.shape, encoder, data, given, scratch, out))
+            .with(|scratch| chunk::encode(self.shape, coding, data, given, scratch, out))
     }
 
     fn decode(
@@ -192,10 +156,9 @@ impl<C: BlockCoder> Chunks for BlockChunks<C> {
         given: &[u8],
         data: &mut [u8],
     ) -> Result<(), DecodeError> {
-        let tables = self.tables.as_ref();
-        let decoder = tables.map(|tables| self.decoder.get_or_init(|| Decoder::new(tables)));
+        let coding = self.coding.as_ref();
         let given = self.given.map(|shape| Given { shape, data: given });
         self.pool
-            .with(|scratch| chunk::decode::<C>(self.shape, decoder, encoded, given, scratch, data))
+            .with(|scratch| chunk::decode(self.shape, coding, encoded, given, scratch, data))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use super::BlockCoder;
+use super::BlockCoding;
 use super::chunks::BlockMethod;
 use crate::chunked::{self, ChunkedMethod};
 use crate::chunked_unit::ChunkedUnit;
@@ -19,7 +19,7 @@ impl<C> BlockFamily<C> {
     }
 }
 
-impl<C: BlockCoder> MethodFamily for BlockFamily<C> {
+impl<C: BlockCoding> MethodFamily for BlockFamily<C> {
     fn pattern(&self) -> &'static str {
         C::NAME
     }

@@ -36,7 +36,7 @@ const PARTS: i64 = 32;
 const BELOW: u8 = 32;
 const ABOVE: u8 = 33;
 const UNKNOWN: u8 = 34;
-const CLASSES: usize = 35;
+pub(crate) const CLASSES: usize = 35;
 /// Bits below the parts of a step.
 const FINE_BITS: u32 = 10;
 /// Beyond which nothing is computed, so that nothing overflows.
@@ -46,12 +46,12 @@ const PIECE: usize = 256;
 const PIECES: usize = 16;
 
 /// Whether a tensor of one layout can be coded given one of another.
-pub(super) fn can_be_given(layout: BlockLayout, given: BlockLayout) -> bool {
+pub(crate) fn can_be_given(layout: BlockLayout, given: BlockLayout) -> bool {
     headers::quants(given) > headers::quants(layout)
 }
 
 /// The axes of a layout that is coded so.
-pub(super) fn axes(layout: BlockLayout) -> Vec<Axis> {
+pub(crate) fn axes(layout: BlockLayout) -> Vec<Axis> {
     let mut axes = headers::axes(layout);
     axes.push(Axis {
         classes: CLASSES,
@@ -65,11 +65,14 @@ type Line = Option<(i64, i64)>;
 
 /// Space used again from window to window.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     lines: Vec<Line>,
     given: Vec<Line>,
-    classes: Vec<u8>,
-    likely: Vec<u8>,
+    /// Steps and origins.
+    pub(crate) floats: Vec<(f32, f32)>,
+    /// Of each quant, and what it is likely to be.
+    pub(crate) classes: Vec<u8>,
+    pub(crate) likely: Vec<u8>,
 }
 
 /// The lines of all groups of a window.
@@ -98,6 +101,15 @@ fn lines(shape: Shape, window: &Window, lines: &mut Vec<Line>) {
     }
 }
 
+/// Fills in the step and the origin of every group of a window, in units; both 0 where they are no numbers.
+pub(crate) fn float_lines(shape: Shape, window: &Window, scratch: &mut Scratch) {
+    lines(shape, window, &mut scratch.lines);
+    let numbers = scratch.lines.iter().map(|line| line.unwrap_or((0, 0)));
+    scratch.floats.clear();
+    let floats = numbers.map(|(step, origin)| (step as f32, origin as f32));
+    scratch.floats.extend(floats);
+}
+
 /// What a quant of the given line is multiplied by, and what is added, to have it in parts of a step, finely.
 fn between(own: Line, given: Line) -> Option<(i64, i64)> {
     let ((step, origin), (finer, start)) = own.zip(given)?;
@@ -110,7 +122,7 @@ fn between(own: Line, given: Line) -> Option<(i64, i64)> {
 
 /// Fills in what each quant of a window is likely to be, and its class. Headers of both are there, and the quants of
 /// what is given.
-fn predict(
+pub(crate) fn predict(
     shape: Shape,
     window: &Window,
     given_shape: Shape,
@@ -189,7 +201,7 @@ fn place(
 }
 
 /// Gives all symbols of a window to `pass`. `given` are the same weights at a finer precision.
-pub(super) fn walk<P: Pass>(
+pub(crate) fn walk<P: Pass>(
     shape: Shape,
     window: &mut Window,
     given_shape: Shape,
@@ -216,7 +228,7 @@ pub(super) fn walk<P: Pass>(
 }
 
 /// How many quants of a sample, of a hundred, are what those of another tensor of the same shape say.
-pub(super) fn agreement(shape: Shape, data: &[u8], given_shape: Shape, given: &[u8]) -> usize {
+pub(crate) fn agreement(shape: Shape, data: &[u8], given_shape: Shape, given: &[u8]) -> usize {
     let bytes = |shape: Shape| PIECE / shape.layout.weights() * shape.layout.bytes();
     let (own, finer) = (bytes(shape), bytes(given_shape));
     let pieces = (data.len() / own).min(given.len() / finer);

@@ -42,11 +42,11 @@ const STEPS: usize = 8;
 /// Classes of likely minima.
 const MINIMA: usize = 8;
 /// `d` and `dmin` of a block of `Q4_K` as bytes, and `d` of one of `Q6_K`.
-const Q4K_NUMBERS: usize = 4;
-const Q6K_NUMBERS: usize = 2;
+pub(crate) const Q4K_NUMBERS: usize = 4;
+pub(crate) const Q6K_NUMBERS: usize = 2;
 /// The largest scales, as fields.
-const Q4K_LARGEST: u8 = 63;
-const Q6K_LARGEST: u8 = 0;
+pub(crate) const Q4K_LARGEST: u8 = 63;
+pub(crate) const Q6K_LARGEST: u8 = 0;
 
 /// The axes of a layout's fields.
 pub(crate) fn axes(layout: BlockLayout) -> Vec<Axis> {
@@ -76,13 +76,18 @@ pub(crate) fn quants(layout: BlockLayout) -> usize {
     }
 }
 
-/// Gives the fields of a window to `pass`. `classes` is space.
-pub(crate) fn walk(shape: Shape, window: &mut Window, classes: &mut Vec<u8>, pass: &mut impl Pass) {
-    let numbers = match shape.layout {
+/// How many of a block's first fields are bytes of its numbers.
+pub(crate) fn numbers(shape: Shape) -> usize {
+    match shape.layout {
         BlockLayout::Q4K => Q4K_NUMBERS,
         BlockLayout::Q6K => Q6K_NUMBERS,
         BlockLayout::Q5_0 | BlockLayout::Q8_0 | BlockLayout::Q4_1 => shape.header(),
-    };
+    }
+}
+
+/// Gives the fields of a window to `pass`. `classes` is space.
+pub(crate) fn walk(shape: Shape, window: &mut Window, classes: &mut Vec<u8>, pass: &mut impl Pass) {
+    let numbers = numbers(shape);
     for field in 0..numbers {
         pass.run(field as u8, window.field_mut(field));
     }
@@ -153,6 +158,21 @@ pub(crate) fn classes(layout: BlockLayout) -> usize {
 
 /// Fills in the class of every group of a window, whose headers are there, block by block.
 pub(crate) fn group_classes(shape: Shape, window: &Window, classes: &mut Vec<u8>) {
+    fine_classes(shape, window, classes);
+    if has_zero_points(shape.layout) {
+        for class in classes {
+            *class = halves(*class);
+        }
+    }
+}
+
+/// Whether the classes of groups are zero points.
+pub(crate) fn has_zero_points(layout: BlockLayout) -> bool {
+    matches!(layout, BlockLayout::Q4K | BlockLayout::Q4_1)
+}
+
+/// As [`group_classes`] does, but with zero points in quarters of a quant, of which there are 64.
+pub(crate) fn fine_classes(shape: Shape, window: &Window, classes: &mut Vec<u8>) {
     let groups = shape.layout.weights() / shape.group();
     classes.resize(window.blocks * groups, 0);
     match shape.layout {
@@ -165,7 +185,7 @@ pub(crate) fn group_classes(shape: Shape, window: &Window, classes: &mut Vec<u8>
                 zero::zero_points(&units, scales, minima, &mut of_group);
                 let places = classes.iter_mut().skip(group).step_by(Q4K::GROUPS);
                 for (class, &quarters) in places.zip(&of_group) {
-                    *class = halves(quarters);
+                    *class = quarters;
                 }
             }
         }
@@ -174,9 +194,6 @@ pub(crate) fn group_classes(shape: Shape, window: &Window, classes: &mut Vec<u8>
             let units = Units::of(window).with_negative_minima();
             let ones = vec![1; window.blocks];
             zero::zero_points(&units, &ones, &ones, classes);
-            for class in classes {
-                *class = halves(*class);
-            }
         }
         BlockLayout::Q6K => {
             for group in 0..Q6K::GROUPS {

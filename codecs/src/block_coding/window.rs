@@ -2,7 +2,7 @@
 
 use crate::blocks::{BlockLayout, Q4_1, Q4K, Q5_0, Q6K, Q8_0};
 
-use super::{CHUNK_WEIGHTS, WINDOW_WEIGHTS};
+use super::WINDOW_WEIGHTS;
 use crate::simd::vectorized;
 
 /// How the blocks of a tensor lie.
@@ -30,9 +30,9 @@ impl Shape {
         WINDOW_WEIGHTS / self.layout.weights() / self.row * self.row
     }
 
-    /// Blocks of every chunk of a tensor but the last: whole windows.
-    pub(crate) fn chunk(self) -> usize {
-        CHUNK_WEIGHTS / WINDOW_WEIGHTS * self.window()
+    /// Blocks of every chunk of a tensor but the last, which has so many weights or nearly: whole windows.
+    pub(crate) fn chunk(self, weights: usize) -> usize {
+        weights / WINDOW_WEIGHTS * self.window()
     }
 
     /// Numbers of eight bits that the headers of a block are taken apart into.

@@ -12,14 +12,14 @@ use crate::simd::vectorized;
 const MOST: f64 = (Q4K::ZERO_POINTS - 1) as f64;
 
 /// The two numbers of every block: `d`, and `dmin` or `m`, in units of 2⁻²⁴. If one of them is none, both are 0.
-pub(super) struct Units {
+pub(crate) struct Units {
     d: Vec<f64>,
     dmin: Vec<f64>,
 }
 
 impl Units {
     /// Those of a window whose layout has two.
-    pub(super) fn of(window: &Window) -> Units {
+    pub(crate) fn of(window: &Window) -> Units {
         let mut units = Units {
             d: vec![0.0; window.blocks],
             dmin: vec![0.0; window.blocks],
@@ -33,7 +33,7 @@ impl Units {
     }
 
     /// The same with the other sign of `m`.
-    pub(super) fn with_negative_minima(mut self) -> Units {
+    pub(crate) fn with_negative_minima(mut self) -> Units {
         for m in &mut self.dmin {
             *m = -*m;
         }
@@ -58,7 +58,7 @@ vectorized! {
 
 vectorized! {
     /// Fills in the [zero point](crate::blocks::q4_k::zero_point) of a group of each block.
-    pub(super) fn zero_points(units: &Units, scales: &[u8], minima: &[u8], points: &mut [u8]) {
+    pub(crate) fn zero_points(units: &Units, scales: &[u8], minima: &[u8], points: &mut [u8]) {
         let numbers = units.d.iter().zip(&units.dmin);
         let small = scales.iter().zip(minima);
         for (((d, dmin), (&scale, &minimum)), point) in numbers.zip(small).zip(points) {
@@ -72,7 +72,7 @@ vectorized! {
 vectorized! {
     /// Fills in what the minimum of a group of each block would be, if the weight zero lay in the middle of its range:
     /// 7.5·`d`·`scale` / `dmin`, rounded down, and 63 at most. Where that has no meaning it is 0.
-    pub(super) fn likely_minima(units: &Units, scales: &[u8], likely: &mut [u8]) {
+    pub(crate) fn likely_minima(units: &Units, scales: &[u8], likely: &mut [u8]) {
         let numbers = units.d.iter().zip(&units.dmin);
         for (((d, dmin), &scale), likely) in numbers.zip(scales).zip(likely) {
             *likely = quotient(15.0 * d.abs() * f64::from(scale), 2.0 * dmin.abs());

@@ -24,14 +24,14 @@
 //! then those that are left; of these the first quant of each as a run, then the second, and so on.
 
 use crate::block_coding::{
-    Axis, BlockCoder, BlockFamily, Pass, Shape, Window, all_classes, headers,
+    Axis, BlockCoder, BlockFamily, ByTables, Pass, Shape, Window, all_classes, headers,
 };
 use crate::blocks::BlockLayout;
 
 /// Groups that are coded side by side.
 const SIDE: usize = 256;
 
-pub(super) const FAMILY: BlockFamily<Coder> = BlockFamily::new();
+pub(super) const FAMILY: BlockFamily<ByTables<Coder>> = BlockFamily::new();
 
 pub(crate) struct Coder;
 

@@ -13,14 +13,14 @@
 //! the groups of the class, in the order of the weights.
 
 use crate::block_coding::{
-    Axis, BlockCoder, BlockFamily, Pass, Shape, Window, all_classes, headers,
+    Axis, BlockCoder, BlockFamily, ByTables, Pass, Shape, Window, all_classes, headers,
 };
 use crate::blocks::BlockLayout;
 
 /// Quants that are passed at a time, so that they are put into their places while they are near.
 const PIECE: usize = 1 << 12;
 
-pub(super) const FAMILY: BlockFamily<Coder> = BlockFamily::new();
+pub(super) const FAMILY: BlockFamily<ByTables<Coder>> = BlockFamily::new();
 
 pub(crate) struct Coder;
 

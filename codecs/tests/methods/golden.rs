@@ -12,8 +12,10 @@ use crate::common::{Content, Noise, Tensor, decode, encode, profile, repeated, w
 const METHODS: &[(&str, u32)] = &[
     ("block_static", 1),
     ("block_context", 1),
+    ("block_mixed", 1),
     ("by_type_fast", 1),
     ("by_type_context", 1),
+    ("by_type_mixed", 1),
     ("qb_mixture_k4", 1),
     ("decomp_perstream_zstd19", 1),
     ("decomp_perstream_zstd19_bg", 1),

@@ -22,13 +22,17 @@ fn encoded(name: &str) -> (Box<dyn llmcl_codecs::Method>, Vec<u8>) {
 
 #[test]
 fn a_file_is_coded_tensor_by_tensor_and_a_matrix_once() {
-    for name in ["by_type_fast", "by_type_context"] {
+    // Without the pair it takes more than 536,000.
+    for (name, most) in [
+        ("by_type_fast", 472_000),
+        ("by_type_context", 472_000),
+        ("by_type_mixed", 466_000),
+    ] {
         let (method, encoded) = encoded(name);
         let mut decoded = Vec::new();
         method.decode(&encoded, None, &mut decoded).unwrap();
         assert!(decoded == FILE, "{name} lost a bit");
-        // Without the pair it takes more than 536,000.
-        assert!(encoded.len() < 472_000, "{name}: {}", encoded.len());
+        assert!(encoded.len() < most, "{name}: {}", encoded.len());
     }
 }
 

@@ -7,11 +7,13 @@ use crate::common::{NEVER, Noise, one, open, restore, round_trip, text, write};
 use crate::handmade::{Handmade, Segment};
 
 const FILE: &[u8] = include_bytes!("../../../fixtures/qwen2.5-coder-q4_k_m.gguf");
-const METHODS: [&str; 4] = [
+const METHODS: [&str; 6] = [
     "by_type_fast",
     "by_type_context",
+    "by_type_mixed",
     "block_static",
     "block_context",
+    "block_mixed",
 ];
 
 /// The bytes of the embedding in a container, and whether it is given the output.
