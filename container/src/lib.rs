@@ -9,6 +9,7 @@
 
 mod error;
 mod index;
+mod kept;
 mod name;
 mod read;
 mod write;

@@ -14,6 +14,7 @@ use crate::index::{
     ChunkEntry, END, FileEntry, Form, HEAD_BYTES, Index, MAGIC, MethodEntry, Profiles, Segment,
     TAIL_BYTES, VERSION, VERSION_WITH_PAIRS, checksum,
 };
+use crate::kept::Kept;
 
 /// Chunks a thread that are decoded while as many are written.
 const CHUNKS_A_THREAD: usize = 4;
@@ -37,30 +38,32 @@ struct Job<'s> {
     open: Arc<Open<'s>>,
     number: usize,
     wanted: Range<usize>,
+    /// The chunk itself, and that which it is given, where they were decoded before.
+    known: Option<Arc<Vec<u8>>>,
+    known_given: Option<Arc<Vec<u8>>>,
 }
 
-/// A chunk that was decoded, or not, and what of it is asked for.
+/// A chunk that was decoded, and what of it is asked for.
 struct Decoded {
-    space: Result<Space, ContainerError>,
+    segment: usize,
+    number: usize,
     wanted: Range<usize>,
-}
-
-/// Space for a chunk that is used again: fresh memory would have to be cleared.
-#[derive(Default)]
-struct Space {
-    data: Vec<u8>,
-    /// For the chunk that it is given.
-    given: Vec<u8>,
+    data: Arc<Vec<u8>>,
+    /// The segment and the chunk that it was given, if that was decoded for it.
+    given: Option<(usize, Arc<Vec<u8>>)>,
 }
 
 /// A segment that another is decoded given.
 struct Given<'s> {
+    place: usize,
     segment: &'s Segment,
     chunks: Box<dyn Chunks>,
 }
 
 /// A segment whose chunks can be decoded.
 struct Open<'s> {
+    /// Its place in the file.
+    place: usize,
     segment: &'s Segment,
     chunks: Box<dyn Chunks>,
     given: Option<Given<'s>>,
@@ -200,19 +203,14 @@ impl<'a> Container<'a> {
         stop: &AtomicBool,
     ) -> Result<(), ContainerError> {
         let mut hasher = blake3::Hasher::new();
-        let mut segments = file.segments.iter();
-        // A segment is opened when its first chunk is due, so that few are at a time.
-        let mut jobs = Jobs::default();
-        let next = || loop {
-            if let Some(job) = jobs.next() {
-                return Some(Ok(job));
-            }
-            match self.open_segment(file, segments.next()?) {
-                Ok(open) => jobs = open.jobs(0..u64::MAX),
-                Err(error) => return Some(Err(error)),
-            }
+        let plan = Plan {
+            container: self,
+            file,
+            segments: 0..file.segments.len(),
+            jobs: Jobs::default(),
+            kept: Kept::of(&file.segments),
         };
-        self.decode(file, std::iter::from_fn(next), stop, &mut |bytes| {
+        self.decode(file, plan, stop, &mut |bytes| {
             hasher.update_rayon(bytes);
             out.write_all(bytes).map_err(ContainerError::Write)
         })?;
@@ -248,8 +246,14 @@ impl<'a> Container<'a> {
                 bytes: segment.bytes,
             });
         }
-        let open = self.open_segment(file, segment)?;
-        self.decode(file, open.jobs(range).map(Ok), stop, &mut |bytes| {
+        let plan = Plan {
+            container: self,
+            file,
+            segments: 0..0,
+            jobs: self.open_segment(file, 0, segment)?.jobs(range),
+            kept: Kept::default(),
+        };
+        self.decode(file, plan, stop, &mut |bytes| {
             out.write_all(bytes).map_err(ContainerError::Write)
         })
     }
@@ -257,6 +261,7 @@ impl<'a> Container<'a> {
     fn open_segment<'s>(
         &self,
         file: &'s FileEntry,
+        number: usize,
         segment: &'s Segment,
     ) -> Result<Arc<Open<'s>>, ContainerError> {
         // Every segment was opened when the index was read, and its method's number was looked at.
@@ -270,14 +275,19 @@ impl<'a> Container<'a> {
                     source,
                 })
         };
-        let given = segment.given.and_then(|number| file.segments.get(number));
-        let given = given.map(|given| -> Result<Given<'_>, ContainerError> {
+        let given = segment.given.and_then(|place| {
+            let segment = file.segments.get(place)?;
+            Some((place, segment))
+        });
+        let given = given.map(|(place, segment)| -> Result<Given<'_>, ContainerError> {
             Ok(Given {
-                segment: given,
-                chunks: open(given)?,
+                place,
+                segment,
+                chunks: open(segment)?,
             })
         });
         Ok(Arc::new(Open {
+            place: number,
             segment,
             chunks: open(segment)?,
             given: given.transpose()?,
@@ -285,24 +295,24 @@ impl<'a> Container<'a> {
     }
 
     /// Decodes chunks in parallel, some at a time, and has those before taken meanwhile, in their order.
-    fn decode<'s>(
+    fn decode(
         &self,
         file: &FileEntry,
-        mut jobs: impl Iterator<Item = Result<Job<'s>, ContainerError>>,
+        mut plan: Plan<'_, '_>,
         stop: &AtomicBool,
         take: &mut dyn FnMut(&[u8]) -> Result<(), ContainerError>,
     ) -> Result<(), ContainerError> {
         let some = CHUNKS_A_THREAD * rayon::current_num_threads();
-        let mut before: Vec<Decoded> = Vec::new();
-        let mut spare: Vec<Space> = Vec::new();
+        let mut before: Vec<Result<Decoded, ContainerError>> = Vec::new();
+        // Space that is used again: fresh memory would have to be cleared.
+        let mut spare: Vec<Vec<u8>> = Vec::new();
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Err(ContainerError::Interrupted);
             }
-            let due: Vec<_> = jobs
-                .by_ref()
-                .take(some)
-                .map(|job| (job, spare.pop().unwrap_or_default()))
+            let due: Vec<_> = (0..some)
+                .map_while(|_| plan.next())
+                .map(|job| (job, [(); 2].map(|()| spare.pop().unwrap_or_default())))
                 .collect();
             let mut decoded = Vec::new();
             rayon::in_place_scope(|scope| {
@@ -310,20 +320,30 @@ impl<'a> Container<'a> {
                     scope.spawn(|_| {
                         let due = due.into_par_iter();
                         decoded = due
-                            .map(|(job, space)| self.decode_job(file, job, space))
+                            .map(|(job, space)| self.decode_job(file, job?, space))
                             .collect();
                     });
                 }
                 // Of several that are damaged, the first is named.
                 for chunk in before.drain(..) {
-                    let space = chunk.space?;
-                    take(space.data.get(chunk.wanted).unwrap_or(&[]))?;
-                    spare.push(space);
+                    let chunk = chunk?;
+                    take(chunk.data.get(chunk.wanted).unwrap_or(&[]))?;
+                    let given = chunk.given.map(|(_, given)| given);
+                    for space in given.into_iter().chain([chunk.data]) {
+                        spare.extend(Arc::into_inner(space));
+                    }
                 }
                 Ok::<(), ContainerError>(())
             })?;
             if decoded.is_empty() {
                 return Ok(());
+            }
+            for chunk in decoded.iter().flatten() {
+                plan.kept
+                    .add(chunk.segment, chunk.segment, chunk.number, &chunk.data);
+                if let Some((place, given)) = &chunk.given {
+                    plan.kept.add(*place, chunk.segment, chunk.number, given);
+                }
             }
             before = decoded;
         }
@@ -332,38 +352,33 @@ impl<'a> Container<'a> {
     fn decode_job(
         &self,
         file: &FileEntry,
-        job: Result<Job<'_>, ContainerError>,
-        mut space: Space,
-    ) -> Decoded {
-        match job {
-            Ok(job) => {
-                let decoded = self.decode_chunk(file, &job.open, job.number, &mut space);
-                Decoded {
-                    space: decoded.map(|()| space),
-                    wanted: job.wanted,
-                }
-            }
-            Err(error) => Decoded {
-                space: Err(error),
-                wanted: 0..0,
-            },
+        job: Job<'_>,
+        [mut data, mut space]: [Vec<u8>; 2],
+    ) -> Result<Decoded, ContainerError> {
+        let Job { open, number, .. } = job;
+        let mut decoded = Decoded {
+            segment: open.place,
+            number,
+            wanted: job.wanted,
+            data: Arc::default(),
+            given: None,
+        };
+        if let Some(known) = job.known {
+            decoded.data = known;
+            return Ok(decoded);
         }
-    }
-
-    fn decode_chunk(
-        &self,
-        file: &FileEntry,
-        open: &Open<'_>,
-        number: usize,
-        space: &mut Space,
-    ) -> Result<(), ContainerError> {
-        let Space { data, given } = space;
-        given.clear();
-        if let Some(Given { segment, chunks }) = &open.given {
+        let mut finer = job.known_given;
+        if let (Some(given), None) = (&open.given, &finer) {
             // It has as many chunks: that was looked at when the index was read.
-            self.decode_part(file, segment, &**chunks, number, &[], given)?;
+            self.decode_part(file, given.segment, &*given.chunks, number, &[], &mut space)?;
+            let shared = Arc::new(space);
+            decoded.given = Some((given.place, Arc::clone(&shared)));
+            finer = Some(shared);
         }
-        self.decode_part(file, open.segment, &*open.chunks, number, given, data)
+        let finer = finer.as_deref().map_or(&[][..], Vec::as_slice);
+        self.decode_part(file, open.segment, &*open.chunks, number, finer, &mut data)?;
+        decoded.data = Arc::new(data);
+        Ok(decoded)
     }
 
     fn decode_part(
@@ -411,6 +426,37 @@ fn chunk_range(segment: &Segment, chunks: &dyn Chunks, number: usize) -> (u64, u
     )
 }
 
+/// The chunks that are to be decoded, in their order.
+struct Plan<'c, 's> {
+    container: &'c Container<'c>,
+    file: &'s FileEntry,
+    /// The segments that are still to be opened: each when its first chunk is due, so that few are open at a time.
+    segments: Range<usize>,
+    jobs: Jobs<'s>,
+    kept: Kept,
+}
+
+impl<'s> Plan<'_, 's> {
+    fn next(&mut self) -> Option<Result<Job<'s>, ContainerError>> {
+        loop {
+            if let Some(mut job) = self.jobs.next() {
+                let (segment, number) = (job.open.place, job.number);
+                job.known = self.kept.find(segment, segment, number);
+                if let Some(given) = &job.open.given {
+                    job.known_given = self.kept.find(given.place, segment, number);
+                }
+                return Some(Ok(job));
+            }
+            let number = self.segments.next()?;
+            let segment = self.file.segments.get(number)?;
+            match self.container.open_segment(self.file, number, segment) {
+                Ok(open) => self.jobs = open.jobs(0..u64::MAX),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
 /// Chunks of a segment.
 #[derive(Default)]
 struct Jobs<'s> {
@@ -449,6 +495,8 @@ impl<'s> Iterator for Jobs<'s> {
                     open: Arc::clone(open),
                     number,
                     wanted,
+                    known: None,
+                    known_given: None,
                 });
             }
         }

@@ -23,7 +23,7 @@ use std::arch::x86_64::{
 };
 
 use super::decode::{By, Lanes};
-use super::encode::{EncoderTable, WordStack};
+use super::encode::{EncoderTable, WordStack, are_few};
 use super::frequencies::SCALE_BITS;
 use super::{SLOTS, WIDE_LANES};
 use crate::simd::Vectors;
@@ -252,7 +252,7 @@ pub(super) fn encode_groups(
         [] => 0,
         // SAFETY: the processor has AVX2.
         [table] => unsafe {
-            if few::are_few(groups) {
+            if are_few(groups) {
                 return few::encode(groups, table, states, words);
             }
             let entries = table.entries();

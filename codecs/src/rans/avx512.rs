@@ -16,12 +16,13 @@ use std::arch::x86_64::{
     _mm512_i32gather_epi32, _mm512_i32gather_epi64, _mm512_loadu_si512, _mm512_mask_add_epi32,
     _mm512_mask_blend_epi32, _mm512_mask_or_epi32, _mm512_mask_srli_epi32,
     _mm512_maskz_expand_epi32, _mm512_mul_epu32, _mm512_mullo_epi32, _mm512_or_si512,
-    _mm512_permutex2var_epi8, _mm512_permutex2var_epi32, _mm512_set1_epi32, _mm512_setzero_si512,
-    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_srli_epi64, _mm512_storeu_si512, _mm512_sub_epi32,
+    _mm512_permutex2var_epi8, _mm512_permutex2var_epi32, _mm512_permutexvar_epi32,
+    _mm512_set1_epi32, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi32,
+    _mm512_srli_epi64, _mm512_storeu_si512, _mm512_sub_epi32,
 };
 
 use super::decode::{By, Lanes};
-use super::encode::{EncoderTable, WordStack};
+use super::encode::{EncoderTable, FEW, WordStack, are_few};
 use super::frequencies::SCALE_BITS;
 use super::{LEAST_STATE, SLOTS, WIDE_LANES};
 use crate::simd::Vectors;
@@ -173,6 +174,8 @@ pub(super) fn encode_groups(
         return 0;
     }
     match tables {
+        // SAFETY: the processor has AVX-512.
+        [table] if unsafe { few(groups) } => unsafe { encode_few(groups, table, states, words) },
         [_] => {
             let symbols = groups.iter().rev();
             let symbols = symbols.zip(std::iter::repeat(&[0; WIDE_LANES]));
@@ -220,6 +223,39 @@ fn encode<'g, const CLASSED: bool>(
     }
     store_states(&vectors, states);
     done
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn few(groups: &[[u8; WIDE_LANES]]) -> bool {
+    are_few(groups)
+}
+
+/// What [`encode_groups`] does, for few symbols, whose entries two vectors hold.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,popcnt")]
+fn encode_few(
+    groups: &[[u8; WIDE_LANES]],
+    table: &EncoderTable,
+    states: &mut [u32; WIDE_LANES],
+    words: &mut WordStack<'_>,
+) -> usize {
+    let (mut reciprocals, mut both) = ([0u32; FEW], [0u32; FEW]);
+    for (symbol, entry) in table.entries().iter().take(FEW).enumerate() {
+        reciprocals[symbol] = *entry as u32;
+        both[symbol] = (*entry >> 32) as u32;
+    }
+    let (reciprocals, both) = (load(&reciprocals), load(&both));
+    let mut vectors = load_states(states);
+    for group in groups.iter().rev() {
+        let parts = group.as_chunks::<WIDTH>().0.iter();
+        for (state, symbols) in vectors.iter_mut().zip(parts).rev() {
+            let place = widen(symbols, FEW as u8 - 1);
+            let reciprocal = _mm512_permutexvar_epi32(place, reciprocals);
+            let both = _mm512_permutexvar_epi32(place, both);
+            *state = push(*state, reciprocal, both, words);
+        }
+    }
+    store_states(&vectors, states);
+    groups.len()
 }
 
 /// Looks up sixteen entries, and returns their lower and upper halves.

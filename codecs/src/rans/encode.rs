@@ -96,6 +96,18 @@ pub(super) fn by_vectors(
     0
 }
 
+/// So many symbols are few: shuffles can look up what there is to know of them.
+#[cfg(target_arch = "x86_64")]
+pub(super) const FEW: usize = 16;
+
+/// Whether all symbols are below [`FEW`]. It is compiled as what calls it is.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn are_few(groups: &[[u8; WIDE_LANES]]) -> bool {
+    let all = groups.as_flattened().iter();
+    all.fold(0, |all, symbol| all | symbol) < FEW as u8
+}
+
 /// Words in the order in which they are given, which is from the end of the space to its start, so that they stand in
 /// the order in which they are taken.
 pub(super) struct WordStack<'a> {

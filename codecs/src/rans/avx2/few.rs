@@ -6,20 +6,11 @@ use std::arch::x86_64::{
     _mm256_unpacklo_epi16,
 };
 
-use super::super::encode::{EncoderTable, WordStack};
+use super::super::encode::{EncoderTable, FEW as SYMBOLS, WordStack};
 use super::{WIDE_LANES, load_states, push, store_states, twice};
 
-/// How many symbols there are.
-const SYMBOLS: usize = 16;
 /// Bytes of an entry.
 const BYTES: usize = 8;
-
-/// Whether all symbols are below 16.
-#[target_feature(enable = "avx2,popcnt")]
-pub(super) fn are_few(groups: &[[u8; WIDE_LANES]]) -> bool {
-    let all = groups.as_flattened().iter();
-    all.fold(0, |all, symbol| all | symbol) < SYMBOLS as u8
-}
 
 /// Encodes groups, of few symbols, the last one first, and returns how many: all.
 #[target_feature(enable = "avx2,popcnt")]
