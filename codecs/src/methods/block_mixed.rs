@@ -557,3 +557,24 @@ fn half_octaves(number: u32) -> usize {
         None => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_half_octaves() {
+        let found = [0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 15, 16].map(half_octaves);
+        assert_eq!(found, [0, 2, 4, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10]);
+    }
+
+    #[test]
+    fn chunks_share_nothing() {
+        let open = |written| Coding::open(BlockLayout::Q4K, None, written);
+        assert!(matches!(open(&[]), Ok(Some(_))));
+        assert!(matches!(
+            open(&[0]),
+            Err(DecodeError::Field { found: 1, .. })
+        ));
+    }
+}

@@ -214,6 +214,12 @@ mod tests {
             let mut more = bytes.clone();
             more.push(0);
             prop_assert!(decoded(&more, &bits).is_err());
+            // The last byte says nothing of the bits.
+            let mut other = bytes;
+            if let Some(last) = other.last_mut() {
+                *last ^= 1;
+            }
+            prop_assert!(decoded(&other, &bits).is_err());
         }
 
         #[test]

@@ -295,3 +295,8 @@ pub(crate) fn scaled_matrix(name: &str, dtype: Dtype, rows: u64, columns: u64) -
         data,
     }
 }
+
+pub(crate) fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build().unwrap().install(work)
+}

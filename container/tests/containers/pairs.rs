@@ -3,7 +3,7 @@
 use llmcl_codecs::formats::gguf;
 use llmcl_container::Form;
 
-use crate::common::{NEVER, Noise, one, open, restore, round_trip, text, write};
+use crate::common::{NEVER, Noise, one, open, restore, round_trip, text, with_threads, write};
 use crate::handmade::{Handmade, Segment};
 
 const FILE: &[u8] = include_bytes!("../../../fixtures/qwen2.5-coder-q4_k_m.gguf");
@@ -83,6 +83,83 @@ fn a_pair_that_holds_for_some_weights_comes_back() {
         });
         let (bytes, _) = round_trip("by_type_fast", Form::File, &one(&file));
         assert!(embedding(&bytes).1);
+    }
+}
+
+/// A GGUF file of one matrix as `Q8_0`, `Q5_0` and `Q4_1`, of six chunks and some, its tensors in this order.
+fn three_copies(order: [usize; 3]) -> Vec<u8> {
+    const ROWS: usize = 6500;
+    const ROW: usize = 1024;
+    let mut noise = Noise(5);
+    let (mut q8, mut q5, mut q4) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROWS * ROW / 32 {
+        let weights: [i32; 32] = std::array::from_fn(|_| {
+            let bytes = noise.next().to_le_bytes();
+            bytes.iter().map(|byte| i32::from(*byte)).sum::<i32>() / 8 - 127
+        });
+        q8.extend(0x2000u16.to_le_bytes());
+        q8.extend(weights.map(|weight| weight as u8));
+        // Steps of 8 and of 16; the lower halves of the bytes are the first weights.
+        let fives = weights.map(|weight| ((weight + 4) >> 3).clamp(-16, 15) + 16);
+        let bits = fives
+            .iter()
+            .rev()
+            .fold(0u32, |bits, five| bits << 1 | (*five as u32) >> 4);
+        let halves = |quants: [i32; 32]| {
+            let (low, high) = (quants, quants);
+            (0..16).map(move |at| (low[at] & 15 | (high[at + 16] & 15) << 4) as u8)
+        };
+        q5.extend(0x2c00u16.to_le_bytes());
+        q5.extend(bits.to_le_bytes());
+        q5.extend(halves(fives));
+        // −128 and 16 a step.
+        q4.extend(0x3000u16.to_le_bytes());
+        q4.extend(0xbc00u16.to_le_bytes());
+        q4.extend(halves(
+            weights.map(|weight| ((weight + 136) >> 4).clamp(0, 15)),
+        ));
+    }
+    let all = [("q8", 8u32, q8), ("q5", 6, q5), ("q4", 3, q4)];
+    let mut file = b"GGUF\x03\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec();
+    let mut data = Vec::new();
+    for (name, number, bytes) in order.map(|place| &all[place]) {
+        file.extend(2u64.to_le_bytes());
+        file.extend(name.as_bytes());
+        file.extend(2u32.to_le_bytes());
+        file.extend(
+            [ROW as u64, ROWS as u64]
+                .map(u64::to_le_bytes)
+                .as_flattened(),
+        );
+        file.extend(number.to_le_bytes());
+        file.extend((data.len() as u64).to_le_bytes());
+        data.extend_from_slice(bytes);
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    file.resize(file.len().next_multiple_of(32), 0);
+    file.extend(data);
+    file
+}
+
+#[test]
+fn pairs_of_several_chunks_come_back_in_any_order() {
+    for order in [[0, 1, 2], [1, 0, 2], [1, 2, 0]] {
+        let file = three_copies(order);
+        let (bytes, _) = write("by_type_fast", Form::File, &one(&file));
+        let container = open(&bytes).unwrap();
+        let segments = &container.files()[0].segments;
+        let given = segments.iter().filter(|segment| segment.given.is_some());
+        assert_eq!(given.count(), 2);
+        assert!(
+            segments
+                .iter()
+                .any(|segment| segment.encoded_bytes() < 600_000)
+        );
+        // Chunks are decoded by fours, and by eights.
+        for threads in [1, 2] {
+            let restored = with_threads(threads, || restore(&bytes).unwrap());
+            assert!(restored[0].1 == file, "{order:?}");
+        }
     }
 }
 

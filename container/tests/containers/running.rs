@@ -9,13 +9,8 @@ use llmcl_container::{ContainerError, Form, WriteError};
 
 use crate::common::{
     Content, Files, NEVER, Tensor, methods, one, open, restore, safetensors, scaled_matrix,
-    small_tensors, try_write, write,
+    small_tensors, try_write, with_threads, write,
 };
-
-fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    pool.build().unwrap().install(work)
-}
 
 /// Many chunks, and many files and tensors of one.
 fn files() -> Files {
