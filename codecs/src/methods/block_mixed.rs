@@ -272,7 +272,7 @@ fn walk(
 #[inline(always)]
 fn neighbours(shape: Shape, window: &Window, field: usize, block: usize) -> (usize, usize) {
     let byte = |block| usize::from(window.byte(field, block));
-    let left = (block % shape.row > 0).then(|| byte(block - 1));
+    let left = (!block.is_multiple_of(shape.row)).then(|| byte(block - 1));
     let up = block.checked_sub(shape.row).map(byte);
     let either = left.or(up).unwrap_or(0);
     (either, up.unwrap_or(either))
@@ -331,7 +331,7 @@ fn walk_scales<const GROUPS: usize>(
                     has_largest << 8 | last,
                     up,
                     sum / group.max(1),
-                    group << 6 | up / 4,
+                    group << 6 | up >> 2,
                 ],
                 set: of_group,
             };

@@ -33,7 +33,7 @@ impl Interval {
     #[inline(always)]
     fn split(self, probability: u16) -> u32 {
         let range = u64::from(self.high - self.low);
-        self.low + (range * u64::from(probability) >> 16) as u32
+        self.low + ((range * u64::from(probability)) >> 16) as u32
     }
 
     #[inline(always)]

@@ -229,9 +229,9 @@ impl<const INPUTS: usize> Mixer<INPUTS> {
             let counter = &mut self.rows[row][node % NODES];
             let seen = *counter % MOST_SEEN;
             let old = (*counter >> SEEN_BITS) as i32;
-            let new = old + (i64::from(to - old) * self.tables.steps[seen as usize] >> 16) as i32;
+            let new = old + ((i64::from(to - old) * self.tables.steps[seen as usize]) >> 16) as i32;
             let more = u32::from(seen < MOST_SEEN - 1);
-            *counter = (new as u32) << SEEN_BITS | seen + more;
+            *counter = (new as u32) << SEEN_BITS | (seen + more);
         }
     }
 }
