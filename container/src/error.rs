@@ -62,6 +62,14 @@ pub enum ContainerError {
         /// What is wrong, with places from there on.
         source: DecodeError,
     },
+    /// What the chunks of a segment share is not what its method writes.
+    #[error("the tables of {of}, in the index")]
+    Tables {
+        /// The segment.
+        of: String,
+        /// What is wrong, with places from the beginning of the tables on.
+        source: DecodeError,
+    },
     /// The index says something that cannot be.
     #[error("the index: {what} {name:?} {problem}")]
     Entry {

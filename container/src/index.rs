@@ -103,9 +103,14 @@ pub(crate) struct ChunkEntry {
 }
 
 impl Segment {
-    /// Its length in the container, without what stands of it in the index.
+    /// The length of its chunks in the container.
     pub fn encoded_bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.bytes).sum()
+    }
+
+    /// The same with the tables that its chunks share, which stand in the index.
+    pub fn encoded_bytes_with_tables(&self) -> u64 {
+        self.encoded_bytes() + self.tables.len() as u64
     }
 
     /// How many chunks it has.
@@ -280,6 +285,13 @@ fn read_method(
 impl MethodEntry {
     /// The method, with its profile.
     fn resolve(&self, profiles: &Profiles<'_>) -> Result<Box<dyn ChunkedMethod>, ContainerError> {
+        let unknown = || ContainerError::Method {
+            name: self.name.clone(),
+            version: self.version,
+        };
+        if chunked::resolve(&self.name, None).is_none() {
+            return Err(unknown());
+        }
         let profile = match &self.profile {
             None => None,
             Some(digest) => match profiles.get(digest) {
@@ -303,10 +315,7 @@ impl MethodEntry {
                 method: self.name.clone(),
                 problem,
             }),
-            None => Err(ContainerError::Method {
-                name: self.name.clone(),
-                version: self.version,
-            }),
+            None => Err(unknown()),
         }
     }
 }
@@ -322,11 +331,13 @@ fn read_file(
     let bytes = reader.varint("length of a file").map_err(wrong)?;
     let digest = blake3::Hash::from_bytes(reader.array("digest of a file").map_err(wrong)?);
     let count = reader.varint("number of segments").map_err(wrong)?;
-    let mut segments = Vec::new();
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut chunk_bytes = Vec::new();
     let mut names = HashSet::new();
     let mut left = bytes;
     for _ in 0..count {
-        let segment = Segment::read(reader, version, methods, next, wrong)?;
+        let (segment, length) = Segment::read(reader, version, methods, next, wrong)?;
+        chunk_bytes.push(length);
         let after = left.checked_sub(segment.bytes);
         left = after.ok_or_else(|| entry("file", &name, "is shorter than its segments"))?;
         if let Some(tensor) = &segment.tensor
@@ -346,7 +357,7 @@ fn read_file(
             return Err(entry(
                 "tensor",
                 tensor,
-                "is given what is no tensor of its shape",
+                "is given what is no other tensor of its shape, or is given another itself",
             ));
         };
         let (dtype, _) = segment.dtype_and_shape();
@@ -357,16 +368,15 @@ fn read_file(
                 "is given one of a type that is no use",
             ));
         }
-        let opened = segment.open(method.as_ref(), Some(given)).map_err(wrong)?;
+        let opened = segment.open(method.as_ref(), Some(given))?;
         // Chunk by chunk they must be of the same elements, whatever method the other one has.
         let finer = segment.given.and_then(|number| segments.get(number));
-        let finer = finer.and_then(|finer| Some((finer, methods.get(finer.method)?)));
-        let same = finer.map(|(finer, method)| -> Result<bool, DecodeError> {
-            let length = same_elements(opened.chunk_bytes(), dtype, given) as u64;
-            let chunks = finer.open(method.as_ref(), None)?;
-            Ok(chunks.chunk_bytes() == length && finer.chunks.len() == segment.chunks.len())
+        let length = same_elements(opened.chunk_bytes(), dtype, given) as u64;
+        let is_same = segment.given.is_some_and(|number| {
+            chunk_bytes.get(number) == Some(&length)
+                && finer.is_some_and(|finer| finer.chunks.len() == segment.chunks.len())
         });
-        if !same.transpose().map_err(wrong)?.unwrap_or(false) {
+        if !is_same {
             return Err(entry("tensor", tensor, "is given a tensor of other chunks"));
         }
     }
@@ -408,13 +418,14 @@ impl Segment {
         }
     }
 
+    /// A segment, and the bytes of its chunks but the last.
     fn read(
         reader: &mut ByteReader<'_>,
         version: u16,
         methods: &[Box<dyn ChunkedMethod>],
         next: &mut u64,
         wrong: impl Fn(DecodeError) -> ContainerError + Copy,
-    ) -> Result<Segment, ContainerError> {
+    ) -> Result<(Segment, u64), ContainerError> {
         let at = reader.at();
         let mut given = None;
         let (tensor, bytes) = match reader.byte("kind of a segment").map_err(wrong)? {
@@ -481,9 +492,9 @@ impl Segment {
             None => segment.open(method.as_ref(), None),
             Some(_) => segment.open_empty(method.as_ref()),
         };
-        let opened = opened.map_err(wrong)?;
+        let length = opened?.chunk_bytes();
         // Each takes nine bytes of the index at least, so that no length makes this run on.
-        for _ in 0..bytes.div_ceil(opened.chunk_bytes()) {
+        for _ in 0..bytes.div_ceil(length) {
             let length = reader.varint("length of a chunk").map_err(wrong)?;
             let checksum = reader.array("checksum of a chunk").map_err(wrong)?;
             segment.chunks.push(ChunkEntry {
@@ -501,7 +512,7 @@ impl Segment {
                 ))
             })?;
         }
-        Ok(segment)
+        Ok((segment, length))
     }
 
     /// The type of what it is given: a tensor of the same shape that is given nothing itself.
@@ -511,20 +522,42 @@ impl Segment {
         (own.shape == finer.shape && given.given.is_none()).then_some(finer.dtype)
     }
 
+    /// What it is, for people.
+    pub(crate) fn label(&self) -> String {
+        match &self.tensor {
+            Some(tensor) => format!("tensor {:?}", tensor.name),
+            None => "bytes that are no tensor".to_owned(),
+        }
+    }
+
     /// Its chunks, given a tensor of a type.
     pub(crate) fn open(
         &self,
         method: &dyn ChunkedMethod,
         given: Option<Dtype>,
-    ) -> Result<Box<dyn Chunks>, DecodeError> {
-        let (dtype, shape) = self.dtype_and_shape();
-        Self::check(method.open(dtype, shape, given, &self.tables)?)
+    ) -> Result<Box<dyn Chunks>, ContainerError> {
+        self.open_by(method, given, &self.tables)
     }
 
     /// Its chunks as they would be without tables.
-    fn open_empty(&self, method: &dyn ChunkedMethod) -> Result<Box<dyn Chunks>, DecodeError> {
+    fn open_empty(&self, method: &dyn ChunkedMethod) -> Result<Box<dyn Chunks>, ContainerError> {
+        self.open_by(method, None, &[])
+    }
+
+    fn open_by(
+        &self,
+        method: &dyn ChunkedMethod,
+        given: Option<Dtype>,
+        tables: &[u8],
+    ) -> Result<Box<dyn Chunks>, ContainerError> {
         let (dtype, shape) = self.dtype_and_shape();
-        Self::check(method.open(dtype, shape, None, &[])?)
+        let opened = method.open(dtype, shape, given, tables);
+        opened
+            .and_then(Self::check)
+            .map_err(|source| ContainerError::Tables {
+                of: self.label(),
+                source,
+            })
     }
 
     fn check(chunks: Box<dyn Chunks>) -> Result<Box<dyn Chunks>, DecodeError> {

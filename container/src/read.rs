@@ -57,8 +57,11 @@ struct Decoded {
 struct Given<'s> {
     place: usize,
     segment: &'s Segment,
-    chunks: Box<dyn Chunks>,
+    chunks: Arc<dyn Chunks>,
 }
+
+/// The last segment that another was given, by its place, and its chunks: many may be given the same one.
+type LastGiven = Option<(usize, Arc<dyn Chunks>)>;
 
 /// A segment whose chunks can be decoded.
 struct Open<'s> {
@@ -209,6 +212,7 @@ impl<'a> Container<'a> {
             segments: 0..file.segments.len(),
             jobs: Jobs::default(),
             kept: Kept::of(&file.segments),
+            last_given: None,
         };
         self.decode(file, plan, stop, &mut |bytes| {
             hasher.update_rayon(bytes);
@@ -250,8 +254,9 @@ impl<'a> Container<'a> {
             container: self,
             file,
             segments: 0..0,
-            jobs: self.open_segment(file, 0, segment)?.jobs(range),
+            jobs: self.open_segment(file, 0, segment, &mut None)?.jobs(range),
             kept: Kept::default(),
+            last_given: None,
         };
         self.decode(file, plan, stop, &mut |bytes| {
             out.write_all(bytes).map_err(ContainerError::Write)
@@ -263,27 +268,27 @@ impl<'a> Container<'a> {
         file: &'s FileEntry,
         number: usize,
         segment: &'s Segment,
+        last: &mut LastGiven,
     ) -> Result<Arc<Open<'s>>, ContainerError> {
         // Every segment was opened when the index was read, and its method's number was looked at.
         let open = |segment: &Segment| {
-            let method = &self.methods[segment.method];
             let given = segment.given_type(&file.segments);
-            segment
-                .open(method.as_ref(), given)
-                .map_err(|source| ContainerError::Chunk {
-                    place: place(file, segment),
-                    source,
-                })
+            segment.open(self.methods[segment.method].as_ref(), given)
         };
         let given = segment.given.and_then(|place| {
             let segment = file.segments.get(place)?;
             Some((place, segment))
         });
         let given = given.map(|(place, segment)| -> Result<Given<'_>, ContainerError> {
+            let chunks = match last {
+                Some((of, chunks)) if *of == place => Arc::clone(chunks),
+                _ => Arc::from(open(segment)?),
+            };
+            *last = Some((place, Arc::clone(&chunks)));
             Ok(Given {
                 place,
                 segment,
-                chunks: open(segment)?,
+                chunks,
             })
         });
         Ok(Arc::new(Open {
@@ -434,6 +439,7 @@ struct Plan<'c, 's> {
     segments: Range<usize>,
     jobs: Jobs<'s>,
     kept: Kept,
+    last_given: LastGiven,
 }
 
 impl<'s> Plan<'_, 's> {
@@ -449,7 +455,14 @@ impl<'s> Plan<'_, 's> {
             }
             let number = self.segments.next()?;
             let segment = self.file.segments.get(number)?;
-            match self.container.open_segment(self.file, number, segment) {
+            if segment.bytes == 0 {
+                continue;
+            }
+            let last = &mut self.last_given;
+            match self
+                .container
+                .open_segment(self.file, number, segment, last)
+            {
                 Ok(open) => self.jobs = open.jobs(0..u64::MAX),
                 Err(error) => return Some(Err(error)),
             }

@@ -20,7 +20,8 @@ pub(crate) fn inspect(arguments: &InspectArgs) -> Result<(), Exit> {
         ];
         let mut lines = vec![None];
         for file in container.files() {
-            let encoded = file.segments.iter().map(Segment::encoded_bytes).sum();
+            let encoded = file.segments.iter().map(Segment::encoded_bytes_with_tables);
+            let encoded = encoded.sum();
             lines.push(Some(format!(
                 "{}  {} in {}, BLAKE3 {}",
                 printable(&file.name),
@@ -70,7 +71,7 @@ fn row(container: &Container<'_>, segment: &Segment) -> [String; 8] {
         }
         None => ("(other bytes)".to_owned(), "", String::new()),
     };
-    let encoded = segment.encoded_bytes();
+    let encoded = segment.encoded_bytes_with_tables();
     #[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
     let ratio = match encoded {
         0 => String::new(),

@@ -7,7 +7,6 @@ mod inspect;
 mod map;
 mod output;
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -72,9 +71,9 @@ pub(crate) struct InspectArgs {
 /// What both take.
 #[derive(Debug, Args)]
 pub(crate) struct CommonArgs {
-    /// How many threads work [default: the number of processors]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
+    /// How many threads work, 256 at most [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
     /// Replace the output if it is a file that is there
     #[arg(short, long)]
     pub(crate) force: bool,
@@ -97,10 +96,10 @@ fn listen() {
 
 /// Runs `work` in threads of its own, with the flag that Ctrl-C sets.
 fn with_threads<R: Send>(
-    threads: Option<NonZeroUsize>,
+    threads: Option<u16>,
     work: impl FnOnce(&AtomicBool) -> R + Send,
 ) -> Result<R, Exit> {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, NonZeroUsize::get));
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, usize::from));
     match builder.build() {
         Ok(pool) => Ok(pool.install(|| work(&STOP))),
         Err(error) => {

@@ -245,6 +245,24 @@ fn inspect_lists_every_tensor() {
 
 /// Names come from whoever made the file, and a terminal does what it is told.
 #[test]
+fn inspect_counts_tables() {
+    let space = Space::new();
+    let model = "fixtures/qwen2.5-coder-q4_k_m.gguf";
+    let compress = ["compress", model, "-o", "model.llmcl", "--method"];
+    well(&space, &[&compress[..], &["block_static"]].concat());
+    let output = well(&space, &["inspect", "model.llmcl"]);
+    let listed = String::from_utf8(output.stdout).unwrap();
+    // After it come the ratio, the method and the number of chunks.
+    let encoded = listed.lines().skip(2).map(|line| {
+        let cell = line.split_whitespace().nth_back(3);
+        cell.unwrap().parse::<u64>().unwrap()
+    });
+    // The rest are names, shapes and checksums.
+    let rest = read(&space, "model.llmcl").len() as u64 - encoded.sum::<u64>();
+    assert!((200..1000).contains(&rest), "{rest} in\n{listed}");
+}
+
+#[test]
 fn inspect_does_not_let_names_speak_to_the_terminal() {
     let space = Space::bare();
     let header = r#"{"a\nb":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},
@@ -271,7 +289,7 @@ fn threads_change_no_byte() {
         assert!(read(&space, &container) == read(&space, "1.llmcl"));
         assert!(tree(&space.path(&folder)) == tree(&space.path("fixtures")));
     }
-    for threads in ["0", "-1", "many"] {
+    for threads in ["0", "-1", "257", "100000", "many"] {
         let threads = format!("--threads={threads}");
         refused(&space, &["compress", MINILM, "-o", "x", &threads], 2);
     }

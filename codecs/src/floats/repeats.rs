@@ -15,6 +15,8 @@ const CHOSEN_BITS: u32 = 3;
 const PLACE_BITS: u32 = 12;
 /// One of so many pieces must have occurred before for data to repeat itself.
 const ONE_OF: usize = 32;
+/// So many different pieces would not all be left out: by chance once in 5,000 times.
+const MANY: usize = 64;
 /// Bytes whose values are counted.
 const SAMPLE: usize = 1 << 14;
 /// Low bytes of weights that have more bits of entropy than this are left alone. Those of floats of full precision have
@@ -52,8 +54,9 @@ fn mix(hash: u64, number: u64) -> u64 {
 /// Whether hashes come again, by a sample.
 fn come_again(hashes: impl Iterator<Item = u64>) -> bool {
     let mut seen = [0u32; 1 << PLACE_BITS];
-    let (mut looked_at, mut repeated) = (0, 0);
+    let (mut all, mut looked_at, mut repeated) = (0, 0, 0);
     for hash in hashes {
+        all += 1;
         if hash >> (u64::BITS - CHOSEN_BITS) != 0 {
             continue;
         }
@@ -63,7 +66,8 @@ fn come_again(hashes: impl Iterator<Item = u64>) -> bool {
         repeated += usize::from(seen[place] == tag);
         seen[place] = tag;
     }
-    repeated * ONE_OF > looked_at
+    // Of so many that are different, some would have been chosen.
+    repeated * ONE_OF > looked_at || looked_at == 0 && all >= MANY
 }
 
 fn has_few_low_bytes(data: &[u8]) -> bool {
@@ -124,6 +128,14 @@ mod tests {
     fn noise_does_not_repeat() {
         for bytes in [0, 1, 31, 32, 1000, 100_000, 1 << 20] {
             assert!(!may_repeat(&noise(bytes)), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn one_block_again_and_again_does() {
+        for seed in 0..64u8 {
+            let block: Vec<u8> = (0..34).map(|place| place * 7 ^ seed).collect();
+            assert!(may_repeat_in_blocks(&block.repeat(MANY), 34), "{seed}");
         }
     }
 

@@ -97,6 +97,8 @@ pub(crate) struct BitDecoder<'a> {
     /// Where in the interval what was written lies.
     place: u32,
     rest: &'a [u8],
+    /// Where the bytes end.
+    end: u64,
     /// Bytes that were missing.
     missing: u64,
 }
@@ -109,10 +111,12 @@ impl<'a> BitDecoder<'a> {
     /// [`DecodeError::Truncated`] where there are not even those of an encoding without bits.
     pub(crate) fn new(reader: &mut ByteReader<'a>) -> Result<Self, DecodeError> {
         let place = u32::from_be_bytes(reader.array(WHAT)?);
+        let rest = reader.take(reader.left(), WHAT)?;
         Ok(BitDecoder {
             interval: Interval::ALL,
             place,
-            rest: reader.take(reader.left(), WHAT)?,
+            rest,
+            end: reader.at(),
             missing: 0,
         })
     }
@@ -127,7 +131,7 @@ impl<'a> BitDecoder<'a> {
         if self.missing > 0 {
             return Err(DecodeError::Truncated {
                 what: WHAT,
-                at: 0,
+                at: self.end,
                 expected: self.missing,
                 found: 0,
             });
@@ -135,7 +139,7 @@ impl<'a> BitDecoder<'a> {
         if !self.rest.is_empty() || self.place != self.interval.low {
             return Err(DecodeError::Field {
                 what: WHAT,
-                at: 0,
+                at: self.end - self.rest.len() as u64,
                 expected: "to end where the last symbol does",
                 found: self.rest.len() as u64,
             });

@@ -316,6 +316,11 @@ fn unknown_methods_are_refused() {
             segment(made, 0).method = SCALED;
         }),
         ("0 or 1", |made| made.methods[0].profile = vec![2]),
+        // What there is no method for needs no profile first.
+        ("this program does not have", |made| {
+            made.methods[0] = Method::named("zstd_x");
+            made.methods[0].profile = [&[1][..], &[7; 32]].concat();
+        }),
         ("needs a profile", |made| {
             made.methods[0].profile = [&[1][..], &[7; 32]].concat();
         }),

@@ -225,21 +225,21 @@ fn pairs_by_hand() {
         ("kind of a segment", |made| {
             made.files[0].segments[1].kind = 3;
         }),
-        ("no tensor of its shape", |made| {
+        ("no other tensor of its shape", |made| {
             made.files[0].segments[1].given = Some(1);
         }),
-        ("no tensor of its shape", |made| {
+        ("no other tensor of its shape", |made| {
             made.files[0].segments[1].given = Some(2);
         }),
-        ("no tensor of its shape", |made| {
+        ("no other tensor of its shape", |made| {
             made.files[0].segments[1].given = Some(u64::MAX);
         }),
-        ("no tensor of its shape", |made| {
+        ("no other tensor of its shape", |made| {
             let one = Segment::tensor("finer", "Q8_0", &[1, 32]);
             made.files[0].segments[0].what = one.what;
         }),
         // One that is given something itself.
-        ("no tensor of its shape", |made| {
+        ("no other tensor of its shape", |made| {
             made.files[0].segments[0].kind = 2;
             made.files[0].segments[0].given = Some(1);
         }),
@@ -251,7 +251,9 @@ fn pairs_by_hand() {
         ("of a type that is no use", |made| {
             made.files[0].segments[1].method = 1;
         }),
-        ("tables", |made| made.files[0].segments[1].tables = vec![0]),
+        ("the tables of tensor \"coarser\"", |made| {
+            made.files[0].segments[1].tables = vec![0];
+        }),
     ];
     for (number, (reason, change)) in cases.iter().enumerate() {
         let mut made = sound();
