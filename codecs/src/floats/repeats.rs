@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn one_block_again_and_again_does() {
         for seed in 0..64u8 {
-            let block: Vec<u8> = (0..34).map(|place| place * 7 ^ seed).collect();
+            let block: Vec<u8> = (0..34).map(|place| (place * 7) ^ seed).collect();
             assert!(may_repeat_in_blocks(&block.repeat(MANY), 34), "{seed}");
         }
     }
