@@ -46,12 +46,12 @@ const PIECE: usize = 256;
 const PIECES: usize = 16;
 
 /// Whether a tensor of one layout can be coded given one of another.
-pub(crate) fn can_be_given(layout: BlockLayout, given: BlockLayout) -> bool {
+pub(super) fn can_be_given(layout: BlockLayout, given: BlockLayout) -> bool {
     headers::quants(given) > headers::quants(layout)
 }
 
 /// The axes of a layout that is coded so.
-pub(crate) fn axes(layout: BlockLayout) -> Vec<Axis> {
+pub(super) fn axes(layout: BlockLayout) -> Vec<Axis> {
     let mut axes = headers::axes(layout);
     axes.push(Axis {
         classes: CLASSES,
@@ -201,7 +201,7 @@ fn place(
 }
 
 /// Gives all symbols of a window to `pass`. `given` are the same weights at a finer precision.
-pub(crate) fn walk<P: Pass>(
+pub(super) fn walk<P: Pass>(
     shape: Shape,
     window: &mut Window,
     given_shape: Shape,
@@ -228,7 +228,7 @@ pub(crate) fn walk<P: Pass>(
 }
 
 /// How many quants of a sample, of a hundred, are what those of another tensor of the same shape say.
-pub(crate) fn agreement(shape: Shape, data: &[u8], given_shape: Shape, given: &[u8]) -> usize {
+pub(super) fn agreement(shape: Shape, data: &[u8], given_shape: Shape, given: &[u8]) -> usize {
     let bytes = |shape: Shape| PIECE / shape.layout.weights() * shape.layout.bytes();
     let (own, finer) = (bytes(shape), bytes(given_shape));
     let pieces = (data.len() / own).min(given.len() / finer);

@@ -43,7 +43,7 @@ const STEPS: usize = 8;
 const MINIMA: usize = 8;
 /// `d` and `dmin` of a block of `Q4_K` as bytes, and `d` of one of `Q6_K`.
 pub(crate) const Q4K_NUMBERS: usize = 4;
-pub(crate) const Q6K_NUMBERS: usize = 2;
+const Q6K_NUMBERS: usize = 2;
 /// The largest scales, as fields.
 pub(crate) const Q4K_LARGEST: u8 = 63;
 pub(crate) const Q6K_LARGEST: u8 = 0;

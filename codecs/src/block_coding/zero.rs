@@ -33,7 +33,7 @@ impl Units {
     }
 
     /// The same with the other sign of `m`.
-    pub(crate) fn with_negative_minima(mut self) -> Units {
+    pub(super) fn with_negative_minima(mut self) -> Units {
         for m in &mut self.dmin {
             *m = -*m;
         }
@@ -58,7 +58,7 @@ vectorized! {
 
 vectorized! {
     /// Fills in the [zero point](crate::blocks::q4_k::zero_point) of a group of each block.
-    pub(crate) fn zero_points(units: &Units, scales: &[u8], minima: &[u8], points: &mut [u8]) {
+    pub(super) fn zero_points(units: &Units, scales: &[u8], minima: &[u8], points: &mut [u8]) {
         let numbers = units.d.iter().zip(&units.dmin);
         let small = scales.iter().zip(minima);
         for (((d, dmin), (&scale, &minimum)), point) in numbers.zip(small).zip(points) {
